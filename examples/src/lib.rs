@@ -1,0 +1,1 @@
+//! The programs are in `examples/`; this crate itself is empty.

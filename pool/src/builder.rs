@@ -1,0 +1,270 @@
+//! Every setting of a pool, its default, and when to change it.
+
+use std::num::NonZero;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use crate::driver::pump::Pump;
+use crate::driver::{Driver, Once, Rules};
+use crate::error::{Error, Result};
+use crate::handshake;
+use crate::job::source;
+use crate::pool::{Pool, Threads};
+use crate::registry::Registry;
+use crate::start::{StartMethod, Starter};
+use crate::supervisor::{Commands, Supervisor};
+use crate::sys::process;
+use crate::task::Task;
+use crate::transport::control::Terms;
+use crate::transport::link::ParentBell;
+use crate::worker;
+
+/// The environment variable that sets the default number of workers.
+const WORKERS_VARIABLE: &str = "POOL_WORKERS";
+
+/// Configures a [`Pool`]; made by [`Pool::builder`].
+///
+/// # Examples
+///
+/// ```
+/// use pool::{pool_task, Pool, StartMethod};
+///
+/// #[pool_task]
+/// fn load(model: &str) { println!("worker loads {model}"); }
+///
+/// let pool = Pool::builder()
+///     .workers(2)
+///     .start_method(StartMethod::ForkServer)
+///     .initializer(load, ("small",))
+///     .max_tasks_per_worker(1000)
+///     .build()?;
+/// # Ok::<(), pool::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct PoolBuilder {
+    workers: Option<usize>,
+    start_method: StartMethod,
+    initializer: Option<Result<Once>>,
+    finalizer: Option<Result<Once>>,
+    max_tasks_per_worker: Option<u64>,
+}
+
+impl PoolBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            workers: None,
+            start_method: StartMethod::default(),
+            initializer: None,
+            finalizer: None,
+            max_tasks_per_worker: None,
+        }
+    }
+
+    /// Sets the number of workers.
+    ///
+    /// The default is the environment variable `POOL_WORKERS`, or else the number of CPUs that affinity and cgroup allow
+    /// ([`std::thread::available_parallelism`]). More make sense for tasks that wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(pool::Pool::builder().workers(4).build()?.worker_count(), 4);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Sets how worker processes are made; the default is [`StartMethod::ForkServer`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{Pool, StartMethod};
+    ///
+    /// let pool = Pool::builder().start_method(StartMethod::Spawn).workers(1).build()?;
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn start_method(mut self, method: StartMethod) -> Self {
+        self.start_method = method;
+        self
+    }
+
+    /// Has every worker run a task once before its first item, replaced workers as well.
+    ///
+    /// If it panics, returns `Err` or ends its process, the pool can run nothing: every call returns
+    /// [`Error::Initializer`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    /// use std::sync::OnceLock;
+    ///
+    /// static FACTOR: OnceLock<u64> = OnceLock::new();
+    ///
+    /// #[pool_task]
+    /// fn set_factor(factor: u64) { FACTOR.set(factor).unwrap() }
+    ///
+    /// #[pool_task]
+    /// fn scale(n: u64) -> u64 { n * FACTOR.get().unwrap() }
+    ///
+    /// let pool = Pool::builder().initializer(set_factor, (10,)).build()?;
+    /// assert_eq!(pool.map(scale, 1..=3)?, [10, 20, 30]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn initializer<'a, T: Task>(mut self, task: T, args: T::Args<'a>) -> Self {
+        self.initializer = Some(once(task, &args));
+        self
+    }
+
+    /// Has every worker run a task once after its last item: when the pool was closed and is done, or when the worker is
+    /// replaced because it ran as many items as it may. Not when the pool is terminated.
+    ///
+    /// What it returns, and whether it fails, is of no consequence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn say_goodbye() { println!("worker {} leaves", std::process::id()) }
+    ///
+    /// let pool = Pool::builder().workers(1).finalizer(say_goodbye, ()).build()?;
+    /// pool.close();
+    /// pool.join()?;
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn finalizer<'a, T: Task>(mut self, task: T, args: T::Args<'a>) -> Self {
+        self.finalizer = Some(once(task, &args));
+        self
+    }
+
+    /// Replaces a worker after it has run this many items (items, not chunks): for tasks that leak. The default is never.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn own_pid() -> u32 { std::process::id() }
+    ///
+    /// let pool = Pool::builder().workers(1).max_tasks_per_worker(1).build()?;
+    /// assert_ne!(pool.apply(own_pid, ())?, pool.apply(own_pid, ())?);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn max_tasks_per_worker(mut self, items: u64) -> Self {
+        self.max_tasks_per_worker = Some(items);
+        self
+    }
+
+    /// Starts the workers. Returns when their processes exist; they get ready meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOption`] if a setting makes no sense or the start method cannot be used here,
+    /// [`Error::Spawn`] if a process cannot be had (nothing is left behind then), [`Error::DuplicateTask`] if two tasks
+    /// have the same name, [`Error::TooDeep`] in a task whose pools are nested too deeply.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{Error, Pool};
+    ///
+    /// assert!(matches!(Pool::builder().workers(0).build(), Err(Error::InvalidOption { .. })));
+    /// ```
+    pub fn build(self) -> Result<Pool> {
+        if std::env::var_os(handshake::VARIABLE).is_some() {
+            let reason = "this process was executed as a worker, but its `main` with `#[pool::main]` was not entered";
+            return Err(Error::spawn("becoming a worker", std::io::Error::other(reason)));
+        }
+        Registry::get()?;
+        let depth = handshake::next_depth()?;
+        let workers = self.worker_count()?;
+        if self.max_tasks_per_worker == Some(0) {
+            return Err(invalid("max_tasks_per_worker", "it must be at least 1"));
+        }
+        let rules = Rules {
+            initializer: self.initializer.transpose()?,
+            finalizer: self.finalizer.transpose()?,
+            max_items: self.max_tasks_per_worker,
+        };
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        let may_spin = cpus > 1 && workers <= cpus;
+        let terms = Terms {
+            parent: process::own_pid(),
+            depth,
+            may_spin,
+            is_image: self.start_method == StartMethod::Fork,
+        };
+        let commands = Commands::new().map_err(|error| Error::spawn("making an event descriptor", error))?;
+        let commands = Arc::new(commands);
+        let bell = ParentBell::new().map_err(|error| Error::spawn("making shared memory", error))?;
+        // Before any thread of ours exists: `Fork` wants to be alone.
+        let starter = Starter::new(self.start_method, depth, worker::obey_orders)?;
+        let initializer = rules.initializer.as_ref().map(|once| once.name);
+        let driver = Driver::new(workers, rules);
+        let pump = Arc::new(Pump::new(driver, bell.clone(), commands.clone(), cpus > 1));
+        let supervisor =
+            Supervisor { starter, roster: pump.clone(), commands: commands.clone(), bell, terms, initializer };
+        start_threads(supervisor, pump, commands, workers)
+    }
+
+    fn worker_count(&self) -> Result<usize> {
+        match self.workers {
+            Some(0) => Err(invalid("workers", "it must be at least 1")),
+            Some(workers) => Ok(workers),
+            None => match std::env::var_os(WORKERS_VARIABLE) {
+                None => Ok(thread::available_parallelism().map_or(1, NonZero::get)),
+                Some(text) => match text.to_str().and_then(|text| text.trim().parse().ok()) {
+                    Some(workers) if workers > 0 => Ok(workers),
+                    _ => Err(invalid(WORKERS_VARIABLE, &format!("{text:?} is not a number of at least 1"))),
+                },
+            },
+        }
+    }
+}
+
+fn start_threads(supervisor: Supervisor, pump: Arc<Pump>, commands: Arc<Commands>, workers: usize) -> Result<Pool> {
+    let (sender, built) = mpsc::channel();
+    let supervise = move || supervisor.run(workers, sender);
+    let supervisor = thread::Builder::new()
+        .name("pool-supervisor".to_owned())
+        .spawn(supervise)
+        .map_err(|error| Error::spawn("starting the supervisor thread", error))?;
+    let background = {
+        let pump = pump.clone();
+        thread::Builder::new().name("pool-background".to_owned()).spawn(move || pump.run_in_background())
+    };
+    let (background, no_background) = match background {
+        Ok(thread) => (Some(thread), None),
+        Err(error) => (None, Some(Error::spawn("starting the background thread", error))),
+    };
+    let threads = Threads { supervisor: Some(supervisor), background };
+    // Dropped on error, it ends and waits for what was started.
+    let pool = Pool::assemble(pump, commands, threads, workers);
+    if let Some(error) = no_background {
+        return Err(error);
+    }
+    match built.recv() {
+        Ok(Ok(())) => Ok(pool),
+        Ok(Err(error)) => Err(error),
+        Err(mpsc::RecvError) => {
+            Err(Error::spawn("starting workers", std::io::Error::other("the supervisor thread ended")))
+        }
+    }
+}
+
+fn once<T: Task>(_: T, args: &T::Args<'_>) -> Result<Once> {
+    let mut body = Vec::new();
+    source::encode_item::<T>(args, 0, &mut body)?;
+    Ok(Once { task: T::ID, name: T::NAME, body })
+}
+
+fn invalid(option: &'static str, reason: &str) -> Error {
+    Error::InvalidOption { option, reason: reason.to_owned() }
+}

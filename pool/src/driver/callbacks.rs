@@ -1,0 +1,108 @@
+//! The thread on which callbacks run, one at a time, in the order in which their jobs ended.
+
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::job::Hook;
+
+/// Started with the first callback.
+#[derive(Debug, Default)]
+pub(crate) struct Callbacks {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    NotStarted,
+    Running {
+        sender: Sender<Hook>,
+        thread: JoinHandle<()>,
+    },
+    Ended,
+}
+
+impl Callbacks {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a callback. After the end of the pool, and where no thread can be had, it runs at once.
+    pub(crate) fn queue(&self, callback: Hook) {
+        let mut state = self.state();
+        if matches!(*state, State::NotStarted) {
+            let (sender, receiver) = mpsc::channel::<Hook>();
+            let run = move || receiver.into_iter().for_each(|callback| callback());
+            if let Ok(thread) = thread::Builder::new().name("pool-callbacks".to_owned()).spawn(run) {
+                *state = State::Running { sender, thread };
+            }
+        }
+        let rejected = match &*state {
+            State::Running { sender, .. } => sender.send(callback).err().map(|mpsc::SendError(callback)| callback),
+            State::NotStarted | State::Ended => Some(callback),
+        };
+        drop(state);
+        if let Some(callback) = rejected {
+            callback();
+        }
+    }
+
+    fn thread_id(&self) -> Option<ThreadId> {
+        match &*self.state() {
+            State::Running { thread, .. } => Some(thread.thread().id()),
+            State::NotStarted | State::Ended => None,
+        }
+    }
+
+    /// Tells whether the calling thread is the one that runs callbacks.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.thread_id() == Some(thread::current().id())
+    }
+
+    /// Waits until all callbacks that are queued now have run; false if the deadline came first.
+    ///
+    /// # Errors
+    ///
+    /// If a callback itself asks, which would wait for itself.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Result<bool, Error> {
+        if self.is_own_thread() {
+            return Err(Error::WouldDeadlock { call: "join" });
+        }
+        let receiver = {
+            let state = self.state();
+            let State::Running { sender, .. } = &*state else { return Ok(true) };
+            let (done, receiver) = mpsc::channel();
+            let mark: Hook = Box::new(move || {
+                // Who asked may have lost patience.
+                let _ = done.send(());
+            });
+            if sender.send(mark).is_err() {
+                return Ok(true);
+            }
+            receiver
+        };
+        Ok(match deadline {
+            None => receiver.recv().is_ok(),
+            Some(deadline) => receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok(),
+        })
+    }
+
+    /// Ends the thread when it has run what is queued; waits for that, but not for a callback that does not end.
+    pub(crate) fn end(&self, patience: Duration) {
+        let was = std::mem::replace(&mut *self.state(), State::Ended);
+        let State::Running { sender, thread } = was else { return };
+        let (done, receiver) = mpsc::channel();
+        let mark: Hook = Box::new(move || {
+            let _ = done.send(());
+        });
+        let _ = sender.send(mark);
+        drop(sender);
+        if thread.thread().id() != thread::current().id() && receiver.recv_timeout(patience).is_ok() {
+            // It only ends; a callback's panic was caught where it was called.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Chunks that a worker has been handed and has not answered in full.
+//!
+//! Owned by the driver, so nothing here locks. A worker answers in the order in which it was asked. Every item
+//! that enters leaves exactly once: by [`complete`](InFlight::complete) or by [`lose`](InFlight::lose).
+
+use std::collections::VecDeque;
+
+use crate::driver::chunk::Load;
+use crate::frame::FrameHeader;
+use crate::id::JobKey;
+use crate::job::block::Block;
+use crate::transport::link::{Corrupt, Sent};
+
+/// A chunk in the hands of a worker.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) job: JobKey,
+    pub(crate) sent: Sent,
+    number: u64,
+    block: Block,
+    /// Items answered.
+    done: u32,
+}
+
+/// The chunks of one worker, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    chunks: VecDeque<Chunk>,
+    last_number: u64,
+    items: usize,
+    bytes: usize,
+}
+
+/// Items that a worker has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    pub(crate) job: JobKey,
+    /// Place in the job of the first of them.
+    pub(crate) first: usize,
+}
+
+/// What becomes of the items of a worker that died.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// The item that it was running.
+    pub(crate) running: Option<(JobKey, usize)>,
+    /// What it had not started, oldest first.
+    pub(crate) unstarted: Vec<(JobKey, Block)>,
+}
+
+impl InFlight {
+    /// The number that the next chunk gets; numbers tell the chunks of one link apart.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.last_number + 1
+    }
+
+    /// Notes that a chunk was sent.
+    pub(crate) fn insert(&mut self, job: JobKey, block: Block, sent: Sent) {
+        self.last_number += 1;
+        self.items += block.count as usize;
+        self.bytes += block.bytes().len();
+        self.chunks.push_back(Chunk { job, sent, number: self.last_number, block, done: 0 });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        Load { chunks: self.chunks.len(), items: self.items, bytes: self.bytes }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter()
+    }
+
+    /// Takes out what a frame answers.
+    ///
+    /// # Errors
+    ///
+    /// If the worker answers something that it was not asked.
+    pub(crate) fn complete(&mut self, header: &FrameHeader) -> Result<Completed, Corrupt> {
+        let Some(chunk) = self.chunks.front_mut() else {
+            return Err(Corrupt(format!("results for chunk {}, but none was sent", header.chunk)));
+        };
+        let end = u64::from(header.first) + u64::from(header.count);
+        if header.chunk != chunk.number || header.first != chunk.done || end > u64::from(chunk.block.count) {
+            return Err(Corrupt(format!(
+                "results for items {}..{end} of chunk {}, but item {} of chunk {} was due",
+                header.first, header.chunk, chunk.done, chunk.number
+            )));
+        }
+        let completed = Completed { job: chunk.job, first: chunk.block.first + header.first as usize };
+        chunk.done += header.count;
+        self.items -= header.count as usize;
+        if chunk.done == chunk.block.count {
+            self.bytes -= chunk.block.bytes().len();
+            self.chunks.pop_front();
+        }
+        Ok(completed)
+    }
+
+    /// Takes everything out, because the worker died; `running` is what it said last.
+    pub(crate) fn lose(&mut self, running: (u32, u32)) -> Lost {
+        let mut lost = Lost::default();
+        for chunk in self.chunks.drain(..) {
+            let mut ended = chunk.done;
+            if chunk.number as u32 == running.0 && running.1 == chunk.done {
+                lost.running = Some((chunk.job, chunk.block.first + chunk.done as usize));
+                ended += 1;
+            }
+            if let Some(rest) = chunk.block.skip(ended) {
+                lost.unstarted.push((chunk.job, rest));
+            }
+        }
+        self.items = 0;
+        self.bytes = 0;
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Kind, Status, append_entry};
+
+    const JOB: JobKey = JobKey { place: 0, turn: 1 };
+
+    fn with_chunks(sizes: &[u32]) -> InFlight {
+        let mut in_flight = InFlight::default();
+        let mut first = 100;
+        for size in sizes {
+            let mut body = Vec::new();
+            for _ in 0..*size {
+                append_entry::<()>(&mut body, |_| Ok(Status::Ok)).unwrap();
+            }
+            in_flight.insert(JOB, Block::take(first, *size, &mut body), Sent(0));
+            first += *size as usize;
+        }
+        in_flight
+    }
+
+    fn answer(chunk: u64, first: u32, count: u32) -> FrameHeader {
+        FrameHeader { chunk, first, count, ..FrameHeader::new(Kind::Done) }
+    }
+
+    #[test]
+    fn answers_in_parts_leave_once_all_parts_came() {
+        let mut in_flight = with_chunks(&[3, 2]);
+        assert_eq!(in_flight.complete(&answer(1, 0, 2)).unwrap().first, 100);
+        assert_eq!(in_flight.load().items, 3);
+        assert_eq!(in_flight.complete(&answer(1, 2, 1)).unwrap().first, 102);
+        assert_eq!(in_flight.complete(&answer(2, 0, 2)).unwrap().first, 103);
+        assert_eq!(in_flight.load(), Load::default());
+    }
+
+    #[test]
+    fn answers_that_were_not_asked_for_are_corrupt() {
+        for wrong in [answer(2, 0, 1), answer(1, 1, 1), answer(1, 0, 4), answer(1, u32::MAX, u32::MAX)] {
+            assert!(with_chunks(&[3]).complete(&wrong).is_err());
+        }
+        assert!(InFlight::default().complete(&answer(1, 0, 1)).is_err());
+    }
+
+    #[test]
+    fn only_the_running_item_is_lost_and_what_is_behind_it_is_not_started() {
+        let mut in_flight = with_chunks(&[4, 2]);
+        in_flight.complete(&answer(1, 0, 1)).unwrap();
+        let lost = in_flight.lose((1, 1));
+        assert_eq!(lost.running, Some((JOB, 101)));
+        let rest: Vec<_> = lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect();
+        assert_eq!(rest, [(102, 2), (104, 2)]);
+    }
+
+    #[test]
+    fn a_worker_that_dies_between_items_loses_none() {
+        let mut in_flight = with_chunks(&[2, 2]);
+        in_flight.complete(&answer(1, 0, 1)).unwrap();
+        // It had finished item 0, the last one that it said it was running.
+        let lost = in_flight.lose((1, 0));
+        assert_eq!(lost.running, None);
+        assert_eq!(lost.unstarted.iter().map(|(_, block)| block.count).sum::<u32>(), 3);
+    }
+}

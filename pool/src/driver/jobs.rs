@@ -1,0 +1,219 @@
+//! The table of open jobs, and which of them have something to send.
+//!
+//! Jobs with something to send take turns, a chunk each, so a long job does not hold up a short one that came later.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::id::{JobKey, TaskId};
+use crate::job::Job;
+use crate::job::block::Block;
+
+/// What the driver knows of an open job.
+#[derive(Debug)]
+pub(crate) struct OpenJob {
+    pub(crate) job: Arc<Job>,
+    pub(crate) task: TaskId,
+    /// Place of the task's rule in the driver's list.
+    pub(crate) rule: u32,
+    pub(crate) chunk_size: Option<u32>,
+    /// The rest is given up at the first failure.
+    pub(crate) fails_fast: bool,
+    /// More may be pushed.
+    pub(crate) input_open: bool,
+    /// The caller wants to be told when input is wanted.
+    pub(crate) is_hungry: bool,
+    /// It failed, and what has not started never will.
+    pub(crate) gave_up: bool,
+    pub(crate) is_queued: bool,
+    /// Items pushed and not ended.
+    pub(crate) unended: usize,
+    /// Items pushed and not sent.
+    pub(crate) unsent: usize,
+    /// The usual job has one block; only others pay for a queue.
+    next: Option<Block>,
+    later: VecDeque<Block>,
+}
+
+impl OpenJob {
+    pub(crate) fn new(job: Arc<Job>, task: TaskId, rule: u32, chunk_size: Option<u32>, fails_fast: bool) -> Self {
+        Self {
+            job,
+            task,
+            rule,
+            chunk_size,
+            fails_fast,
+            input_open: true,
+            is_hungry: false,
+            gave_up: false,
+            is_queued: false,
+            unended: 0,
+            unsent: 0,
+            next: None,
+            later: VecDeque::new(),
+        }
+    }
+
+    /// Adds items at the end.
+    pub(crate) fn push_back(&mut self, block: Block) {
+        self.unsent += block.count as usize;
+        if self.next.is_none() { self.next = Some(block) } else { self.later.push_back(block) }
+    }
+
+    /// Puts items back that were sent and not started.
+    pub(crate) fn push_front(&mut self, block: Block) {
+        self.unsent += block.count as usize;
+        if let Some(second) = self.next.replace(block) {
+            self.later.push_front(second);
+        }
+    }
+
+    /// Cuts the next chunk off.
+    pub(crate) fn cut(&mut self, items: u32, bytes: usize) -> Option<Block> {
+        let next = self.next.as_mut()?;
+        let chunk = match next.split_front(items, bytes) {
+            Some(chunk) => chunk,
+            None => {
+                let whole = self.next.take();
+                self.next = self.later.pop_front();
+                whole?
+            }
+        };
+        self.unsent -= chunk.count as usize;
+        Some(chunk)
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Drops what was not sent; returns how many items that were.
+    pub(crate) fn drop_unsent(&mut self) -> usize {
+        self.next = None;
+        self.later = VecDeque::new();
+        std::mem::take(&mut self.unsent)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        !self.input_open && self.unended == 0
+    }
+}
+
+/// All open jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    open: usize,
+    /// Jobs with unsent items; may hold keys of jobs that ended.
+    turns: VecDeque<JobKey>,
+    /// Jobs whose caller waits for its input to be wanted; the same.
+    hungry: VecDeque<JobKey>,
+}
+
+#[derive(Debug)]
+struct Place {
+    turn: u32,
+    job: Option<OpenJob>,
+}
+
+impl Jobs {
+    pub(crate) fn insert(&mut self, job: OpenJob) -> JobKey {
+        self.open += 1;
+        if let Some(place) = self.free.pop() {
+            let entry = &mut self.places[place as usize];
+            entry.turn = entry.turn.wrapping_add(1);
+            entry.job = Some(job);
+            return JobKey { place, turn: entry.turn };
+        }
+        let place = u32::try_from(self.places.len()).expect("four billion open jobs do not fit into memory");
+        self.places.push(Place { turn: 0, job: Some(job) });
+        JobKey { place, turn: 0 }
+    }
+
+    pub(crate) fn get(&mut self, key: JobKey) -> Option<&mut OpenJob> {
+        let entry = self.places.get_mut(key.place as usize)?;
+        if entry.turn == key.turn { entry.job.as_mut() } else { None }
+    }
+
+    pub(crate) fn remove(&mut self, key: JobKey) -> Option<OpenJob> {
+        self.get(key)?;
+        let job = self.places[key.place as usize].job.take();
+        self.free.push(key.place);
+        self.open -= 1;
+        if self.open == 0 {
+            // After a burst of a million jobs their table goes.
+            self.turns = VecDeque::new();
+            self.hungry = VecDeque::new();
+        }
+        job
+    }
+
+    /// Takes every job out.
+    pub(crate) fn drain(&mut self) -> Vec<OpenJob> {
+        let keys: Vec<_> = (0u32..)
+            .zip(&self.places)
+            .filter(|(_, place)| place.job.is_some())
+            .map(|(index, place)| JobKey { place: index, turn: place.turn })
+            .collect();
+        keys.into_iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.open
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Gives a job its turn, if it has something to send and has none yet.
+    pub(crate) fn queue(&mut self, key: JobKey) {
+        if let Some(job) = self.get(key) {
+            if job.has_unsent() && !job.is_queued {
+                job.is_queued = true;
+                self.turns.push_back(key);
+            }
+        }
+    }
+
+    /// The job whose turn it is; it stays first until [`rotate`](Self::rotate).
+    pub(crate) fn whose_turn(&mut self) -> Option<JobKey> {
+        while let Some(key) = self.turns.front().copied() {
+            match self.get(key) {
+                Some(job) if job.has_unsent() => return Some(key),
+                Some(job) => job.is_queued = false,
+                None => {}
+            }
+            self.turns.pop_front();
+        }
+        None
+    }
+
+    /// Ends a turn: the next one is after all others that wait.
+    pub(crate) fn rotate(&mut self) {
+        if self.turns.len() > 1 {
+            self.turns.rotate_left(1);
+        }
+    }
+
+    /// Notes that a job's caller waits until its input is wanted.
+    pub(crate) fn set_hungry(&mut self, key: JobKey) {
+        if let Some(job) = self.get(key) {
+            if !std::mem::replace(&mut job.is_hungry, true) {
+                self.hungry.push_back(key);
+            }
+        }
+    }
+
+    /// Takes the job out that has waited longest for its input to be wanted.
+    pub(crate) fn feed_next(&mut self) -> Option<Arc<Job>> {
+        while let Some(key) = self.hungry.pop_front() {
+            if let Some(job) = self.get(key) {
+                job.is_hungry = false;
+                return Some(job.job.clone());
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,642 @@
+//! The state machine that moves frames and decides: who gets which chunk, what ended, what is lost.
+//!
+//! It knows links and bytes, neither types nor processes. It has no thread and no lock of its own; [`pump`] calls
+//! it under one, and afterwards, without the lock, carries out its [`Effects`]. Every item that is pushed
+//! ends exactly once: delivered to its job, or gone with a job that was ended as a whole.
+
+pub(crate) mod callbacks;
+mod chunk;
+mod in_flight;
+mod jobs;
+pub(crate) mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::codec::CodecError;
+use crate::error::{Error, Part};
+use crate::exit::Exit;
+use crate::frame::{Entries, FrameHeader, Kind};
+use crate::id::{JobKey, TaskId};
+use crate::job::block::Block;
+use crate::job::{Delivery, Demand, Job, sink};
+use crate::transport::link::{Corrupt, Link};
+use chunk::Rule;
+use in_flight::InFlight;
+use jobs::{Jobs, OpenJob};
+
+/// A call that every worker makes once: the initializer or the finalizer.
+#[derive(Clone, Debug)]
+pub(crate) struct Once {
+    pub(crate) task: TaskId,
+    pub(crate) name: &'static str,
+    /// One entry: the encoded arguments.
+    pub(crate) body: Vec<u8>,
+}
+
+/// What a driver is told when it is made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    pub(crate) initializer: Option<Once>,
+    pub(crate) finalizer: Option<Once>,
+    /// Items after which a worker is replaced.
+    pub(crate) max_items: Option<u64>,
+}
+
+/// What a job asks for beside its items.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct JobOptions {
+    pub(crate) chunk_size: Option<u32>,
+    pub(crate) fails_fast: bool,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Jobs with news.
+    pub(crate) notify: Vec<Arc<Job>>,
+    /// Workers that are of no more use.
+    pub(crate) kill: Vec<usize>,
+    /// The supervisor should look: workers were told to leave, or no more are wanted.
+    pub(crate) wake_supervisor: bool,
+}
+
+/// Whether the pool takes and runs jobs.
+#[derive(Clone, Debug)]
+enum Phase {
+    Open,
+    /// No new jobs; those that are there go on.
+    Closed,
+    /// Nothing runs any more, for this reason.
+    Ended(Error),
+}
+
+/// The place of one worker; workers come and go.
+#[derive(Debug)]
+struct Slot<L> {
+    worker: Option<Worker<L>>,
+}
+
+#[derive(Debug)]
+struct Worker<L> {
+    link: L,
+    pid: u32,
+    state: State,
+    in_flight: InFlight,
+    /// Items that it may still be given.
+    quota: u64,
+    /// Something was sent since the bell was rung.
+    unrung: bool,
+    /// A larger frame than there is room for waits; no other may overtake it.
+    is_full: bool,
+    /// When it was given something last, by the driver's count of chunks.
+    last_used: u64,
+    corrupt: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Starting,
+    Ready,
+    /// It was told to exit, or is to be killed.
+    Leaving,
+}
+
+/// What is known when a worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Detached {
+    /// It had started properly.
+    pub(crate) was_ready: bool,
+    /// Another one is wanted in its place.
+    pub(crate) wants_another: bool,
+}
+
+/// The driver of one pool.
+#[derive(Debug)]
+pub(crate) struct Driver<L> {
+    slots: Vec<Slot<L>>,
+    jobs: Jobs,
+    rule_list: Vec<Rule>,
+    rule_of: HashMap<TaskId, u32>,
+    rules: Rules,
+    phase: Phase,
+    effects: Effects,
+    chunks_sent: u64,
+    /// A worker could not be told to leave, because its ring was full.
+    leave_again: bool,
+}
+
+impl<L: Link> Driver<L> {
+    pub(crate) fn new(workers: usize, rules: Rules) -> Self {
+        Self {
+            slots: (0..workers).map(|_| Slot { worker: None }).collect(),
+            jobs: Jobs::default(),
+            rule_list: Vec::new(),
+            rule_of: HashMap::new(),
+            rules,
+            phase: Phase::Open,
+            effects: Effects::default(),
+            chunks_sent: 0,
+            leave_again: false,
+        }
+    }
+
+    pub(crate) fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(crate) fn open_jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(crate) fn worker_pids(&self) -> Vec<u32> {
+        self.slots.iter().filter_map(|slot| slot.worker.as_ref()).map(|worker| worker.pid).collect()
+    }
+
+    // Jobs.
+
+    /// Takes a job in.
+    ///
+    /// # Errors
+    ///
+    /// If the pool takes none any more.
+    pub(crate) fn open(&mut self, job: Arc<Job>, task: TaskId, options: JobOptions) -> Result<JobKey, Error> {
+        match &self.phase {
+            Phase::Open => {}
+            Phase::Closed => return Err(Error::Closed),
+            Phase::Ended(Error::Terminated) => return Err(Error::Closed),
+            Phase::Ended(error) => return Err(error.clone()),
+        }
+        let rule_list = &mut self.rule_list;
+        let rule = *self.rule_of.entry(task).or_insert_with(|| {
+            rule_list.push(Rule::default());
+            (rule_list.len() - 1) as u32
+        });
+        Ok(self.jobs.insert(OpenJob::new(job, task, rule, options.chunk_size, options.fails_fast)))
+    }
+
+    /// Adds items to a job.
+    pub(crate) fn push(&mut self, key: JobKey, block: Block) {
+        // A job that was ended meanwhile takes no more.
+        let Some(job) = self.jobs.get(key) else { return };
+        if !job.input_open {
+            return;
+        }
+        job.unended += block.count as usize;
+        job.push_back(block);
+        self.jobs.queue(key);
+    }
+
+    /// Ends an item that never leaves the caller.
+    pub(crate) fn fail_item(&mut self, key: JobKey, index: usize, error: Error) {
+        let Some(job) = self.jobs.get(key) else { return };
+        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
+        if job.fails_fast {
+            self.give_up_rest(key);
+        }
+        self.notify_and_close(key);
+    }
+
+    /// Says that a job gets no more items.
+    pub(crate) fn finish_input(&mut self, key: JobKey) {
+        if let Some(job) = self.jobs.get(key) {
+            job.input_open = false;
+            if job.is_over() {
+                self.notify_and_close(key);
+            }
+        }
+    }
+
+    /// Ends a job as a whole; false if it had ended.
+    pub(crate) fn cancel(&mut self, key: JobKey) -> bool {
+        let Some(job) = self.jobs.remove(key) else { return false };
+        job.job.abort(Error::Cancelled { task: job.job.task, index: 0 });
+        self.effects.notify.push(job.job);
+        self.revoke(key);
+        self.leave_if_done();
+        true
+    }
+
+    /// Asks workers to skip what they have of a job and have not started.
+    fn revoke(&mut self, key: JobKey) {
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            for chunk in worker.in_flight.iter().filter(|chunk| chunk.job == key) {
+                worker.link.revoke(chunk.sent);
+            }
+        }
+    }
+
+    /// Ends everything of a job that has not started, after its first failure.
+    fn give_up_rest(&mut self, key: JobKey) {
+        let Some(job) = self.jobs.get(key) else { return };
+        job.input_open = false;
+        job.gave_up = true;
+        job.unended -= job.drop_unsent();
+        self.revoke(key);
+    }
+
+    /// Tells the caller of a job that there is news, and takes the job out if that was all.
+    fn notify_and_close(&mut self, key: JobKey) {
+        let Some(job) = self.jobs.get(key) else { return };
+        if job.is_over() {
+            job.job.settle();
+            if let Some(job) = self.jobs.remove(key) {
+                self.effects.notify.push(job.job);
+            }
+            self.leave_if_done();
+        } else {
+            let job = job.job.clone();
+            self.effects.notify.push(job);
+        }
+    }
+
+    /// Tells how large the next chunk of a job should be, if one is wanted now; if not, the job has news once
+    /// it is. Looks at the rings first.
+    pub(crate) fn demand(&mut self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
+        self.turn();
+        let workers = self.slots.len();
+        let others_wait = self.jobs.whose_turn().is_some();
+        let job = self.jobs.get(key)?;
+        if !job.input_open {
+            return None;
+        }
+        let rule = &self.rule_list[job.rule as usize];
+        // Where others wait for a worker, this job must have something to take its turn with.
+        if job.has_unsent() || !(others_wait || self.pick(rule).is_some()) {
+            self.jobs.set_hungry(key);
+            return None;
+        }
+        let job = self.jobs.get(key)?;
+        let rule = &self.rule_list[job.rule as usize];
+        let items = job.chunk_size.map_or_else(|| rule.size(workers, remaining), |size| size as usize);
+        let ahead = job.chunk_size.map_or_else(|| rule.ahead(workers), |size| 4 * workers * size as usize);
+        Some(Demand { items, bytes: self.max_body(), ahead })
+    }
+
+    fn max_body(&self) -> usize {
+        let links = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        links.map(|worker| worker.link.max_body()).min().unwrap_or(0)
+    }
+
+    // Frames.
+
+    /// Takes in what workers have sent, hands out what waits, wakes whom it concerns. Tells whether
+    /// anything came in.
+    pub(crate) fn turn(&mut self) -> bool {
+        let mut progress = false;
+        for place in 0..self.slots.len() {
+            progress |= self.receive(place);
+        }
+        self.dispatch();
+        if std::mem::take(&mut self.leave_again) {
+            (0..self.slots.len()).for_each(|place| self.retire_if_spent(place));
+        }
+        self.ring();
+        progress
+    }
+
+    /// Tells whether a [`turn`](Self::turn) would find something that came in.
+    pub(crate) fn has_more(&self) -> bool {
+        self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(|worker| worker.link.has_more())
+    }
+
+    fn receive(&mut self, place: usize) -> bool {
+        let mut progress = false;
+        while let Some(worker) = &mut self.slots[place].worker {
+            if !worker.link.has_more() || worker.corrupt.is_some() {
+                break;
+            }
+            let mut body = Vec::new();
+            let received = worker.link.receive(&mut body);
+            progress = true;
+            worker.unrung = true;
+            worker.is_full = false;
+            let taken = match received {
+                Ok(Some(header)) => self.take_in(place, header, body),
+                Ok(None) => Ok(()),
+                Err(corrupt) => Err(corrupt),
+            };
+            if let Err(Corrupt(reason)) = taken {
+                self.give_worker_up(place, reason);
+            }
+        }
+        progress
+    }
+
+    fn take_in(&mut self, place: usize, header: FrameHeader, body: Vec<u8>) -> Result<(), Corrupt> {
+        let Some(worker) = &mut self.slots[place].worker else { return Ok(()) };
+        match header.kind() {
+            Some(Kind::Done) => {
+                let completed = worker.in_flight.complete(&header)?;
+                self.settle(completed.job, completed.first, &header, body);
+                Ok(())
+            }
+            Some(Kind::Ready) => {
+                if worker.state == State::Starting {
+                    worker.state = State::Ready;
+                }
+                Ok(())
+            }
+            Some(Kind::Refused) => {
+                let reason = match Entries::new(&body).next() {
+                    Some((entry, bytes)) => sink::refusal(entry.status, bytes),
+                    None => return Err(Corrupt("a refusal without a reason".to_owned())),
+                };
+                let task = self.rules.initializer.as_ref().map_or("", |once| once.name);
+                self.end(Error::Initializer { task, reason });
+                Ok(())
+            }
+            other => Err(Corrupt(format!("a frame of kind {other:?} from a worker"))),
+        }
+    }
+
+    /// Delivers results to their job.
+    fn settle(&mut self, key: JobKey, first: usize, header: &FrameHeader, body: Vec<u8>) {
+        let Some(job) = self.jobs.get(key) else { return };
+        let rule = &mut self.rule_list[job.rule as usize];
+        rule.learn(header.count, header.task_or_nanos);
+        rule.settle();
+        job.unended -= header.count as usize;
+        job.job.deliver(Delivery::Results { first, count: header.count, body });
+        if header.failed > 0 && job.fails_fast {
+            self.give_up_rest(key);
+        }
+        self.notify_and_close(key);
+    }
+
+    /// Gives workers what waits, in turns.
+    fn dispatch(&mut self) {
+        while let Some(key) = self.jobs.whose_turn() {
+            let workers = self.slots.len();
+            let Some(job) = self.jobs.get(key) else { continue };
+            let rule = job.rule as usize;
+            let Some(place) = self.pick(&self.rule_list[rule]) else { break };
+            let Some(job) = self.jobs.get(key) else { continue };
+            let Some(worker) = &mut self.slots[place].worker else { continue };
+            let remaining = (!job.input_open).then_some(job.unsent);
+            let size = job.chunk_size.unwrap_or_else(|| self.rule_list[rule].size(workers, remaining) as u32);
+            let size = size.min(u32::try_from(worker.quota).unwrap_or(u32::MAX));
+            let Some(block) = job.cut(size, worker.link.max_body()) else { continue };
+            let header = FrameHeader {
+                chunk: worker.in_flight.next_number(),
+                task_or_nanos: job.task.raw(),
+                count: block.count,
+                ..FrameHeader::new(Kind::Run)
+            };
+            match worker.link.try_send(header, block.bytes()) {
+                Ok(Some(sent)) => {
+                    self.chunks_sent += 1;
+                    worker.last_used = self.chunks_sent;
+                    worker.quota -= u64::from(block.count);
+                    worker.unrung = true;
+                    self.rule_list[rule].sent(block.count as usize);
+                    worker.in_flight.insert(key, block, sent);
+                    self.retire_if_spent(place);
+                    self.jobs.rotate();
+                }
+                Ok(None) => {
+                    worker.is_full = true;
+                    job.push_front(block);
+                }
+                Err(error) => self.fail_unsendable(key, &block, &error),
+            }
+        }
+        self.feed_the_hungry();
+    }
+
+    /// The worker that should get the next chunk of a task with this rule: one that has nothing, and of those the one
+    /// that had something last, because it may still be awake; else the one with the least.
+    fn pick(&self, rule: &Rule) -> Option<usize> {
+        let mut best: Option<(usize, (usize, u64))> = None;
+        for (place, slot) in self.slots.iter().enumerate() {
+            let Some(worker) = &slot.worker else { continue };
+            if worker.state != State::Ready || worker.quota == 0 || worker.is_full {
+                continue;
+            }
+            let load = worker.in_flight.load();
+            if !rule.has_room(load) {
+                continue;
+            }
+            let rank = (load.items, u64::MAX - worker.last_used);
+            if best.is_none_or(|(_, other)| rank < other) {
+                best = Some((place, rank));
+            }
+        }
+        best.map(|(place, _)| place)
+    }
+
+    /// Ends the items of a chunk for which no memory can be had.
+    fn fail_unsendable(&mut self, key: JobKey, block: &Block, error: &std::io::Error) {
+        let Some(job) = self.jobs.get(key) else { return };
+        job.unended -= block.count as usize;
+        let reason = format!("no shared memory for {} bytes: {error}", block.bytes().len());
+        for index in block.first..block.first + block.count as usize {
+            let source = CodecError::new(reason.clone());
+            let error = Error::Encode { task: job.job.task, index, part: Part::Argument, source };
+            job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
+        }
+        if job.fails_fast {
+            self.give_up_rest(key);
+        }
+        self.notify_and_close(key);
+    }
+
+    /// Lets one caller know that its input is wanted, if it is.
+    fn feed_the_hungry(&mut self) {
+        let may_have_room =
+            |worker: &Worker<L>| worker.state == State::Ready && worker.quota > 0 && !worker.is_full;
+        let some_room =
+            self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(|worker| may_have_room(worker));
+        if some_room && let Some(job) = self.jobs.feed_next() {
+            job.set_news();
+            self.effects.notify.push(job);
+        }
+    }
+
+    fn ring(&mut self) {
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            if std::mem::take(&mut worker.unrung) {
+                worker.link.ring();
+            }
+        }
+    }
+
+    // Workers.
+
+    /// Puts a new worker into an empty place and tells it to start.
+    pub(crate) fn attach(&mut self, place: usize, mut link: L, pid: u32) {
+        let mut header = FrameHeader::new(Kind::Start);
+        let body = match &self.rules.initializer {
+            Some(once) => {
+                header.task_or_nanos = once.task.raw();
+                header.count = 1;
+                &once.body[..]
+            }
+            None => &[],
+        };
+        let mut corrupt = None;
+        if let Err(error) = link.try_send(header, body) {
+            corrupt = Some(format!("no shared memory for the initializer's arguments: {error}"));
+        }
+        link.ring();
+        self.slots[place].worker = Some(Worker {
+            link,
+            pid,
+            state: State::Starting,
+            in_flight: InFlight::default(),
+            quota: self.rules.max_items.unwrap_or(u64::MAX),
+            unrung: false,
+            is_full: false,
+            last_used: 0,
+            corrupt: None,
+        });
+        if let Some(reason) = corrupt {
+            self.give_worker_up(place, reason);
+        }
+        self.leave_if_done();
+    }
+
+    /// Takes a worker out whose process is gone: keeps what it finished, queues what it had not started,
+    /// ends the item that it was running.
+    pub(crate) fn detach(&mut self, place: usize, exit: &Exit) -> Detached {
+        self.receive(place);
+        let Some(mut worker) = self.slots[place].worker.take() else {
+            return Detached { was_ready: false, wants_another: self.wants_worker() };
+        };
+        let was_ready = worker.state == State::Ready || !worker.in_flight.is_empty() || worker.last_used > 0;
+        let left_on_request = worker.state == State::Leaving && worker.corrupt.is_none();
+        let exit = worker.corrupt.take().map_or_else(|| exit.clone(), Exit::Corrupt);
+        let mut body = Vec::new();
+        if let Some(header) = worker.link.recover(&mut body) {
+            if let Ok(completed) = worker.in_flight.complete(&header) {
+                self.settle(completed.job, completed.first, &header, body);
+            }
+        }
+        let lost = worker.in_flight.lose(worker.link.running());
+        // Backwards, because each goes to the front.
+        for (key, block) in lost.unstarted.into_iter().rev() {
+            let Some(job) = self.jobs.get(key) else { continue };
+            if job.gave_up {
+                job.unended -= block.count as usize;
+                self.notify_and_close(key);
+            } else {
+                job.push_front(block);
+                self.jobs.queue(key);
+            }
+        }
+        if let Some((key, index)) = lost.running {
+            self.lose_item(key, index, worker.pid, exit);
+        }
+        self.dispatch();
+        self.ring();
+        Detached { was_ready: was_ready || left_on_request, wants_another: self.wants_worker() }
+    }
+
+    fn lose_item(&mut self, key: JobKey, index: usize, pid: u32, exit: Exit) {
+        let Some(job) = self.jobs.get(key) else { return };
+        job.unended -= 1;
+        let error = Error::WorkerLost { task: job.job.task, index, pid, exit };
+        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
+        if job.fails_fast {
+            self.give_up_rest(key);
+        }
+        self.notify_and_close(key);
+    }
+
+    /// Has a worker killed that sent what makes no sense; [`detach`](Self::detach) does the rest.
+    fn give_worker_up(&mut self, place: usize, reason: String) {
+        if let Some(worker) = &mut self.slots[place].worker {
+            worker.corrupt = Some(reason);
+            worker.state = State::Leaving;
+            self.effects.kill.push(place);
+        }
+    }
+
+    /// Tells a worker to exit once it has run its last item.
+    fn retire_if_spent(&mut self, place: usize) {
+        if let Some(worker) = &mut self.slots[place].worker {
+            if worker.quota == 0 && worker.state != State::Leaving {
+                self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
+            }
+        }
+    }
+
+    /// Once a closed pool has nothing left to do, its workers leave.
+    fn leave_if_done(&mut self) {
+        if matches!(self.phase, Phase::Closed) && self.jobs.is_empty() {
+            for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+                if worker.state != State::Leaving {
+                    self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
+                }
+            }
+            self.effects.wake_supervisor = true;
+        }
+    }
+
+    /// False if there is no room to say so; then the worker gets nothing more, and it is tried again.
+    fn tell_to_leave(worker: &mut Worker<L>, finalizer: Option<&Once>) -> bool {
+        let mut header = FrameHeader::new(Kind::Exit);
+        let body = match finalizer {
+            Some(once) => {
+                header.task_or_nanos = once.task.raw();
+                header.count = 1;
+                &once.body[..]
+            }
+            None => &[],
+        };
+        worker.quota = 0;
+        if !matches!(worker.link.try_send(header, body), Ok(Some(_))) {
+            return false;
+        }
+        worker.state = State::Leaving;
+        worker.link.ring();
+        true
+    }
+
+    /// Tells whether an empty place should get a worker.
+    pub(crate) fn wants_worker(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Closed => !self.jobs.is_empty(),
+            Phase::Ended(_) => false,
+        }
+    }
+
+    /// Why the pool ended, if it was not told to.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        match &self.phase {
+            Phase::Ended(Error::Terminated) | Phase::Open | Phase::Closed => None,
+            Phase::Ended(error) => Some(error.clone()),
+        }
+    }
+
+    /// Tells whether the pool goes on until told otherwise.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    // Life and death of the pool.
+
+    /// Takes no more jobs. When those that are there have ended, the workers leave.
+    pub(crate) fn close(&mut self) {
+        if self.is_open() {
+            self.phase = Phase::Closed;
+            self.leave_if_done();
+        }
+    }
+
+    /// Ends every job, now and for ever, with this error. The first reason stays.
+    pub(crate) fn end(&mut self, error: Error) {
+        if matches!(self.phase, Phase::Ended(_)) {
+            return;
+        }
+        for job in self.jobs.drain() {
+            job.job.abort(error.clone());
+            self.effects.notify.push(job.job);
+        }
+        self.phase = Phase::Ended(error);
+        self.effects.wake_supervisor = true;
+    }
+}

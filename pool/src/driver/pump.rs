@@ -1,0 +1,318 @@
+//! Who drives: a thread that waits.
+//!
+//! The driver sits behind one lock. Of the threads that wait for results one leads: it moves frames, looks for a moment and
+//! then sleeps on the parent's bell. The others sleep until their own job has news or the lead falls to
+//! them. While jobs are open and nobody waits, a background thread leads, so that callbacks and futures make
+//! progress; it gives way to whoever comes. Callbacks run on a thread of their own.
+//!
+//! Whoever changes the driver carries out the effects after unlocking, and rings the bell for the leader if it is
+//! not the leader itself.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::driver::callbacks::Callbacks;
+use crate::driver::{Driver, Effects};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::id::JobKey;
+use crate::job::block::Block;
+use crate::job::{Demand, Engine, Hook, Job, Until};
+use crate::supervisor::{Commands, Departed, Roster};
+use crate::transport::link::{ParentBell, RingLink};
+use crate::transport::spin::Spin;
+
+/// How long jobs may be open without anybody waiting before the background thread looks after them.
+const GRACE: Duration = Duration::from_millis(1);
+/// How many times in a row it finds nothing to do before it sleeps until it is called.
+const PATIENCE: u32 = 100;
+
+/// The driver and those who drive it.
+pub(crate) struct Pump {
+    driver: Mutex<Driver<RingLink>>,
+    bell: ParentBell,
+    commands: Arc<Commands>,
+    callbacks: Callbacks,
+    /// Whoever holds this leads; what it protects is the leader's experience with looking.
+    lead: Mutex<Spin>,
+    /// Threads that wait and do not lead.
+    followers: Mutex<VecDeque<Thread>>,
+    follower_count: AtomicUsize,
+    background_leads: AtomicBool,
+    background: OnceLock<Thread>,
+    /// The background thread sleeps until it is called.
+    background_sleeps: AtomicBool,
+    is_shut_down: AtomicBool,
+    /// Number of open jobs, as of the last unlock.
+    open_jobs: AtomicUsize,
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump").field("open_jobs", &self.open_jobs).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is done under these locks does not panic; user code never runs there.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pump {
+    pub(crate) fn new(driver: Driver<RingLink>, bell: ParentBell, commands: Arc<Commands>, may_spin: bool) -> Self {
+        Self {
+            driver: Mutex::new(driver),
+            bell,
+            commands,
+            callbacks: Callbacks::default(),
+            lead: Mutex::new(Spin::new(may_spin)),
+            followers: Mutex::new(VecDeque::new()),
+            follower_count: AtomicUsize::new(0),
+            background_leads: AtomicBool::new(false),
+            background: OnceLock::new(),
+            background_sleeps: AtomicBool::new(false),
+            is_shut_down: AtomicBool::new(false),
+            open_jobs: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
+    /// Changes the driver from a thread that may not be the leader.
+    pub(crate) fn with_driver<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
+        let (result, effects) = self.change(change);
+        if self.carry_out(effects) {
+            // The leader may sleep on what just changed.
+            self.bell.ring();
+        }
+        result
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> (R, Effects) {
+        let mut driver = lock(&self.driver);
+        let result = change(&mut driver);
+        self.open_jobs.store(driver.open_jobs(), Ordering::Release);
+        (result, driver.take_effects())
+    }
+
+    /// Does what must not be done under the lock; tells whether anybody has news.
+    fn carry_out(&self, effects: Effects) -> bool {
+        for place in effects.kill {
+            self.commands.kill(place);
+        }
+        if effects.wake_supervisor {
+            self.commands.wake();
+        }
+        effects.notify.iter().for_each(|job| job.notify());
+        !effects.notify.is_empty()
+    }
+
+    fn has_open_jobs(&self) -> bool {
+        self.open_jobs.load(Ordering::Acquire) > 0
+    }
+
+    /// Leads until `done` or the deadline; tells whether it is done.
+    fn drive(&self, spin: &mut Spin, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+        loop {
+            if done() {
+                return true;
+            }
+            let (progress, effects) = self.change(Driver::turn);
+            let news = self.carry_out(effects);
+            if progress || news {
+                continue;
+            }
+            let start = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= start) {
+                return done();
+            }
+            if !spin.look(|| done() || self.has_more_now()) {
+                let seen = self.bell.prepare();
+                if done() || lock(&self.driver).has_more() {
+                    self.bell.cancel();
+                } else {
+                    self.bell.sleep(seen, deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())));
+                }
+            }
+            spin.learn(start.elapsed());
+        }
+    }
+
+    /// Looks at the rings, unless somebody else does right now.
+    fn has_more_now(&self) -> bool {
+        self.driver.try_lock().is_ok_and(|driver| driver.has_more())
+    }
+
+    /// Waits as leader or as follower.
+    fn wait_until(&self, job: Option<&Job>, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+        if done() {
+            return true;
+        }
+        loop {
+            if let Ok(mut spin) = self.lead.try_lock() {
+                let is_done = self.drive(&mut spin, done, deadline);
+                drop(spin);
+                self.hand_over();
+                return is_done;
+            }
+            self.follow(job, done, deadline);
+            if done() {
+                self.hand_over();
+                return true;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.hand_over();
+                return false;
+            }
+        }
+    }
+
+    /// Sleeps until there is news, the lead is free or the deadline comes; may return early.
+    fn follow(&self, job: Option<&Job>, done: &dyn Fn() -> bool, deadline: Option<Instant>) {
+        if let Some(job) = job {
+            job.wake_me();
+        }
+        lock(&self.followers).push_back(thread::current());
+        self.follower_count.fetch_add(1, Ordering::SeqCst);
+        if self.background_leads.load(Ordering::SeqCst) {
+            self.bell.ring();
+        }
+        // Who gave up the lead before it could see this follower left it free.
+        if !done() && self.lead.try_lock().is_err() {
+            match deadline {
+                Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
+                None => thread::park(),
+            }
+        }
+        self.follower_count.fetch_sub(1, Ordering::SeqCst);
+        let own = thread::current().id();
+        lock(&self.followers).retain(|follower| follower.id() != own);
+        if let Some(job) = job {
+            job.wake_me_not();
+        }
+    }
+
+    /// Lets somebody else lead, if the lead is free and somebody waits.
+    fn hand_over(&self) {
+        if let Some(follower) = lock(&self.followers).front() {
+            follower.unpark();
+        }
+    }
+
+    /// Makes sure that an open job is looked after even if nobody waits for it.
+    pub(crate) fn look_after(&self) {
+        if self.background_sleeps.load(Ordering::SeqCst) && self.background_sleeps.swap(false, Ordering::SeqCst) {
+            if let Some(background) = self.background.get() {
+                background.unpark();
+            }
+        }
+    }
+
+    /// The background thread: leads while jobs are open and nobody waits.
+    pub(crate) fn run_in_background(&self) {
+        self.background.get_or_init(thread::current);
+        let mut idle = 0;
+        while !self.is_shut_down.load(Ordering::SeqCst) {
+            if self.has_open_jobs() {
+                idle = 0;
+                self.lead_in_background();
+            } else {
+                idle += 1;
+            }
+            if idle > PATIENCE {
+                self.background_sleeps.store(true, Ordering::SeqCst);
+                if !self.has_open_jobs() && !self.is_shut_down.load(Ordering::SeqCst) {
+                    thread::park();
+                }
+                self.background_sleeps.store(false, Ordering::SeqCst);
+                idle = 0;
+            }
+            thread::park_timeout(GRACE);
+        }
+    }
+
+    fn lead_in_background(&self) {
+        let Ok(mut spin) = self.lead.try_lock() else { return };
+        self.background_leads.store(true, Ordering::SeqCst);
+        let gives_way = || {
+            !self.has_open_jobs()
+                || self.follower_count.load(Ordering::SeqCst) > 0
+                || self.is_shut_down.load(Ordering::SeqCst)
+        };
+        self.drive(&mut spin, &gives_way, None);
+        self.background_leads.store(false, Ordering::SeqCst);
+        drop(spin);
+        self.hand_over();
+    }
+
+    /// Waits until no job is open.
+    pub(crate) fn wait_for_all(&self, deadline: Option<Instant>) -> bool {
+        self.wait_until(None, &|| !self.has_open_jobs(), deadline)
+    }
+
+    /// Ends the background thread.
+    pub(crate) fn shut_down(&self) {
+        self.is_shut_down.store(true, Ordering::SeqCst);
+        self.bell.ring();
+        if let Some(background) = self.background.get() {
+            background.unpark();
+        }
+    }
+}
+
+impl Engine for Pump {
+    fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
+        self.wait_until(Some(job), &|| until.holds(job), deadline)
+    }
+
+    fn demand(&self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
+        self.with_driver(|driver| driver.demand(key, remaining))
+    }
+
+    fn push(&self, key: JobKey, block: Block) {
+        self.with_driver(|driver| {
+            driver.push(key, block);
+            driver.turn();
+        });
+    }
+
+    fn fail_item(&self, key: JobKey, index: usize, error: Error) {
+        self.with_driver(|driver| driver.fail_item(key, index, error));
+    }
+
+    fn finish_input(&self, key: JobKey) {
+        self.with_driver(|driver| driver.finish_input(key));
+    }
+
+    fn cancel(&self, key: JobKey) -> bool {
+        self.with_driver(|driver| driver.cancel(key))
+    }
+
+    fn call_back(&self, callback: Hook) {
+        self.callbacks.queue(callback);
+    }
+}
+
+impl Roster for Pump {
+    fn attach(&self, place: usize, link: RingLink, pid: u32) {
+        self.with_driver(|driver| driver.attach(place, link, pid));
+    }
+
+    fn detach(&self, place: usize, exit: &Exit) -> Departed {
+        let detached = self.with_driver(|driver| driver.detach(place, exit));
+        Departed { was_ready: detached.was_ready }
+    }
+
+    fn wants_worker(&self) -> bool {
+        lock(&self.driver).wants_worker()
+    }
+
+    fn fail(&self, error: Error) {
+        self.with_driver(|driver| driver.end(error));
+    }
+}

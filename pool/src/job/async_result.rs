@@ -1,0 +1,354 @@
+//! The handle of a job that does not block its caller.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::id::JobKey;
+use crate::job::callback::{self, Caught};
+use crate::job::{Engine, Job, Until};
+
+/// The result of an asynchronous call, now or later.
+///
+/// Waiting on it drives the pool. Dropping it does not cancel its job. It is a [`Future`] as well, woken by the
+/// pool's own thread, so it works with every executor.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{pool_task, Pool};
+///
+/// #[pool_task]
+/// fn add(a: i64, b: i64) -> i64 { a + b }
+///
+/// let pool = Pool::new()?;
+/// let sum = pool.apply_async(add, (20, 22));
+/// // .. something else ..
+/// assert_eq!(sum.get()?, 42);
+/// # Ok::<(), pool::Error>(())
+/// ```
+#[must_use = "the result is lost unless it is read, or a callback takes it; `let _ =` says that this is meant"]
+pub struct AsyncResult<R> {
+    engine: Arc<dyn Engine>,
+    /// Settled when the value is there.
+    job: Arc<Job>,
+    /// The job in the driver's table that all this is about.
+    key: JobKey,
+    /// Makes the value from what was delivered; `None` if a callback puts it into `slot`.
+    collect: Option<fn(&Job) -> Result<R>>,
+    slot: Arc<Mutex<Slot<R>>>,
+}
+
+enum Slot<R> {
+    Empty,
+    Full(Result<R>),
+    Taken,
+}
+
+impl<R> fmt::Debug for AsyncResult<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncResult").field("task", &self.job.task).field("ready", &self.ready()).finish()
+    }
+}
+
+impl<R> AsyncResult<R> {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        job: Arc<Job>,
+        key: JobKey,
+        collect: fn(&Job) -> Result<R>,
+    ) -> Self {
+        Self { engine, job, key, collect: Some(collect), slot: Arc::new(Mutex::new(Slot::Empty)) }
+    }
+
+    /// Waits for the result and returns it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ended the item or the job; see [`Error`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn shout(text: &str) -> String { text.to_uppercase() }
+    ///
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.apply_async(shout, ("hello",)).get()?, "HELLO");
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn get(self) -> Result<R> {
+        self.wait();
+        self.take()
+    }
+
+    /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
+    ///
+    /// # Panics
+    ///
+    /// If an earlier call returned the result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    /// use std::time::Duration;
+    ///
+    /// #[pool_task]
+    /// fn nap(millis: u64) -> u64 {
+    ///     std::thread::sleep(Duration::from_millis(millis));
+    ///     millis
+    /// }
+    ///
+    /// let pool = Pool::new()?;
+    /// let mut slept = pool.apply_async(nap, (300,));
+    /// assert!(slept.get_timeout(Duration::from_millis(1)).is_none());
+    /// assert_eq!(slept.get_timeout(Duration::from_secs(60)).unwrap()?, 300);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn get_timeout(&mut self, timeout: Duration) -> Option<Result<R>> {
+        self.wait_timeout(timeout).then(|| self.take())
+    }
+
+    /// Waits until the result is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn nothing() {}
+    /// let pool = Pool::new()?;
+    /// let done = pool.apply_async(nothing, ());
+    /// done.wait();
+    /// assert!(done.ready());
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn wait(&self) {
+        self.engine.wait(&self.job, Until::Settled, None);
+    }
+
+    /// Waits up to `timeout` until the result is there; tells whether it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # use std::time::Duration;
+    /// # #[pool_task]
+    /// # fn nothing() {}
+    /// let pool = Pool::new()?;
+    /// assert!(pool.apply_async(nothing, ()).wait_timeout(Duration::from_secs(60)));
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        // A time too long to add is for ever.
+        self.engine.wait(&self.job, Until::Settled, Instant::now().checked_add(timeout))
+    }
+
+    /// Tells whether the result is there. Never blocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn nap() { std::thread::sleep(std::time::Duration::from_millis(300)) }
+    /// let pool = Pool::new()?;
+    /// assert!(!pool.apply_async(nap, ()).ready());
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn ready(&self) -> bool {
+        self.job.is_settled()
+    }
+
+    /// Tells whether the result is a value rather than an error; `None`: not yet. Never blocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn reciprocal(n: u32) -> u32 { 100 / n }
+    /// let pool = Pool::new()?;
+    /// let bad = pool.apply_async(reciprocal, (0,));
+    /// bad.wait();
+    /// assert_eq!(bad.successful(), Some(false));
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn successful(&self) -> Option<bool> {
+        if !self.ready() {
+            return None;
+        }
+        self.with_slot(|slot| match slot {
+            Slot::Full(result) => Some(result.is_ok()),
+            Slot::Empty | Slot::Taken => None,
+        })
+    }
+
+    /// Cancels the job: items that have not started never do, and the result is [`Error::Cancelled`].
+    ///
+    /// Returns false if the result was there already. An item that is running goes on to its end in its
+    /// worker, and what it returns is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Error, Pool};
+    ///
+    /// #[pool_task]
+    /// fn nap(millis: u64) { std::thread::sleep(std::time::Duration::from_millis(millis)) }
+    ///
+    /// let pool = Pool::builder().workers(1).build()?;
+    /// let _running = pool.apply_async(nap, (100,));
+    /// let queued = pool.apply_async(nap, (100,));
+    /// assert!(queued.cancel());
+    /// assert!(matches!(queued.get(), Err(Error::Cancelled { .. })));
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn cancel(&self) -> bool {
+        self.engine.cancel(self.key)
+    }
+
+    /// Lets `slot` be seen with the result in it.
+    fn with_slot<O>(&self, look: impl FnOnce(&mut Slot<R>) -> O) -> O {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Slot::Empty, Some(collect)) = (&*slot, self.collect) {
+            *slot = Slot::Full(collect(&self.job));
+        }
+        look(&mut slot)
+    }
+
+    fn take(&self) -> Result<R> {
+        match self.with_slot(|slot| std::mem::replace(slot, Slot::Taken)) {
+            Slot::Full(result) => result,
+            Slot::Taken => panic!("the result of this job was taken before"),
+            Slot::Empty => unreachable!("a callback fills the slot before it settles its job"),
+        }
+    }
+}
+
+impl<R: Send + 'static> AsyncResult<R> {
+    /// Calls `callback` with the value when it arrives, and with no error; a callback attached later still runs.
+    ///
+    /// Callbacks run one at a time on a thread of the pool, in the order of completion. The handle that
+    /// is returned is ready when the callback has returned.
+    ///
+    /// # Errors
+    ///
+    /// Its result is the job's error, or [`Error::CallbackPanicked`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    /// use std::sync::mpsc;
+    ///
+    /// #[pool_task]
+    /// fn add(a: i64, b: i64) -> i64 { a + b }
+    ///
+    /// let pool = Pool::new()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// pool.apply_async(add, (1, 1)).callback(move |sum| sender.send(sum).unwrap()).get()?;
+    /// assert_eq!(receiver.try_recv(), Ok(2));
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn callback(self, callback: impl FnOnce(R) + Send + 'static) -> AsyncResult<()> {
+        self.then(|result| {
+            let value = result?;
+            callback::catch(|| callback(value)).map_err(|caught| caught.into_error(None))
+        })
+    }
+
+    /// Calls `callback` with a reference to the value when it arrives; the handle that is returned has the value.
+    ///
+    /// # Errors
+    ///
+    /// Its result is the job's error, or [`Error::CallbackPanicked`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn add(a: i64, b: i64) -> i64 { a + b }
+    ///
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.apply_async(add, (1, 1)).inspect(|sum| assert_eq!(*sum, 2)).get()?, 2);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn inspect(self, callback: impl FnOnce(&R) + Send + 'static) -> AsyncResult<R> {
+        self.then(|result| {
+            let value = result?;
+            callback::catch(|| callback(&value)).map_err(|caught| caught.into_error(None))?;
+            Ok(value)
+        })
+    }
+
+    /// Calls `callback` with a reference to the error, if there is one; the handle that is returned has the result.
+    ///
+    /// # Errors
+    ///
+    /// Its result is the job's error, or [`Error::CallbackPanicked`] with that as its source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn reciprocal(n: u32) -> u32 { 100 / n }
+    ///
+    /// let pool = Pool::new()?;
+    /// let result = pool.apply_async(reciprocal, (0,)).error_callback(|error| assert_eq!(error.index(), Some(0)));
+    /// assert!(result.get().is_err());
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn error_callback(self, callback: impl FnOnce(&Error) + Send + 'static) -> Self {
+        self.then(|result| match result {
+            Ok(value) => Ok(value),
+            Err(error) => match callback::catch(|| callback(&error)) {
+                Ok(()) => Err(error),
+                Err(caught) => Err(Caught::into_error(caught, Some(error))),
+            },
+        })
+    }
+
+    /// A handle on what `step` makes of this one's result, on the callback thread.
+    fn then<N: Send + 'static>(self, step: impl FnOnce(Result<R>) -> Result<N> + Send + 'static) -> AsyncResult<N> {
+        let slot = Arc::new(Mutex::new(Slot::Empty));
+        let job = Arc::new(Job::new(self.job.task));
+        let next = AsyncResult {
+            engine: self.engine.clone(),
+            job: job.clone(),
+            key: self.key,
+            collect: None,
+            slot: slot.clone(),
+        };
+        let (source, engine) = (self.job.clone(), self.engine.clone());
+        source.when_settled(Box::new(move || {
+            engine.call_back(Box::new(move || {
+                let result = step(self.take());
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Full(result);
+                job.settle();
+                job.notify();
+            }));
+        }));
+        next
+    }
+}
+
+impl<R> Future for AsyncResult<R> {
+    type Output = Result<R>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
+        if self.job.set_waker(context.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }
+    }
+}

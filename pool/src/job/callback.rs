@@ -1,0 +1,39 @@
+//! Runs users' callbacks such that a panic ends none of the pool's threads.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// What a callback panicked with.
+pub(crate) struct Caught {
+    message: String,
+}
+
+impl Caught {
+    /// The error that the job has from now on; `source` is the one that the callback was given.
+    pub(crate) fn into_error(self, source: Option<Error>) -> Error {
+        Error::CallbackPanicked { message: self.message, source: source.map(Arc::new) }
+    }
+}
+
+/// Calls user code.
+pub(crate) fn catch(callback: impl FnOnce()) -> Result<(), Caught> {
+    catch_unwind(AssertUnwindSafe(callback)).map_err(|payload| {
+        let message = message_of(&*payload);
+        // A payload may panic when it is dropped.
+        std::mem::forget(payload);
+        Caught { message }
+    })
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a value that is no string".to_owned()
+    }
+}

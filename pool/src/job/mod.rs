@@ -1,0 +1,259 @@
+//! The border between types and bytes: one job, seen from the caller.
+//!
+//! A [`Job`] is what driver and handle share. The driver delivers bytes and says when all is settled; the handle takes
+//! them and decodes. Above this module everything is typed, below it nothing is. What a handle needs of
+//! the driver is the trait [`Engine`].
+
+pub(crate) mod async_result;
+pub(crate) mod block;
+pub(crate) mod callback;
+pub(crate) mod imap;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod stream;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::Thread;
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::id::JobKey;
+use block::Block;
+
+/// What ended: results of consecutive items as bytes, or one item that failed outside its worker.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// A body of entries, the first of which is for item `first`.
+    Results { first: usize, count: u32, body: Vec<u8> },
+    /// This item has no bytes.
+    Failed { index: usize, error: Box<Error> },
+}
+
+impl Delivery {
+    pub(crate) fn first(&self) -> usize {
+        match self {
+            Delivery::Results { first, .. } => *first,
+            Delivery::Failed { index, .. } => *index,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Delivery::Results { count, .. } => *count as usize,
+            Delivery::Failed { .. } => 1,
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Delivery::Results { body, .. } => body.capacity(),
+            Delivery::Failed { .. } => size_of::<Error>(),
+        }
+    }
+}
+
+/// One request to the pool, shared by the driver and the handle. A million may be open at once.
+pub(crate) struct Job {
+    pub(crate) task: &'static str,
+    settled: AtomicBool,
+    news: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The usual job has one item; only others pay for a vector.
+    one: Option<Delivery>,
+    more: Vec<Delivery>,
+    aborted: Option<Box<Error>>,
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Who wants to know.
+#[derive(Default)]
+struct Waiting {
+    threads: Vec<Thread>,
+    waker: Option<Waker>,
+    hooks: Vec<Hook>,
+}
+
+/// Runs when the job is settled, on whichever thread noticed; must be short.
+pub(crate) type Hook = Box<dyn FnOnce() + Send>;
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("task", &self.task).field("settled", &self.is_settled()).finish_non_exhaustive()
+    }
+}
+
+impl Job {
+    pub(crate) fn new(task: &'static str) -> Self {
+        Self {
+            task,
+            settled: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing below panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Driver: hands something over. Whoever waits learns it from [`notify`](Self::notify).
+    pub(crate) fn deliver(&self, delivery: Delivery) {
+        let mut state = self.state();
+        if state.one.is_none() && state.more.is_empty() {
+            state.one = Some(delivery);
+        } else {
+            state.more.push(delivery);
+        }
+        drop(state);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Driver: says that every item has been delivered.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Driver: ends the job as a whole with this error.
+    pub(crate) fn abort(&self, error: Error) {
+        self.state().aborted = Some(Box::new(error));
+        self.settle();
+    }
+
+    /// Driver: says that the caller should look, because its input is wanted.
+    pub(crate) fn set_news(&self) {
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Wakes everybody who waits. Takes no lock of the pool's, so call it with none held.
+    pub(crate) fn notify(&self) {
+        let mut state = self.state();
+        let Some(waiting) = &mut state.waiting else { return };
+        let threads = std::mem::take(&mut waiting.threads);
+        let waker = if self.is_settled() { waiting.waker.take() } else { None };
+        let hooks = if self.is_settled() { std::mem::take(&mut waiting.hooks) } else { Vec::new() };
+        drop(state);
+        threads.iter().for_each(Thread::unpark);
+        hooks.into_iter().for_each(|hook| hook());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Tells whether there is something to take, or the job is settled, since the last time it was taken.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.load(Ordering::Acquire)
+    }
+
+    /// Takes what has been delivered.
+    pub(crate) fn take(&self) -> (Option<Delivery>, Vec<Delivery>) {
+        // Cleared first: what comes in between is news again.
+        self.news.store(false, Ordering::Release);
+        let mut state = self.state();
+        (state.one.take(), std::mem::take(&mut state.more))
+    }
+
+    /// The error that ended the job as a whole.
+    pub(crate) fn aborted(&self) -> Option<Error> {
+        self.state().aborted.as_deref().cloned()
+    }
+
+    /// Adds the calling thread to those that [`notify`](Self::notify) wakes next.
+    pub(crate) fn wake_me(&self) {
+        self.state().waiting.get_or_insert_default().threads.push(std::thread::current());
+    }
+
+    /// Takes the calling thread out again.
+    pub(crate) fn wake_me_not(&self) {
+        let own = std::thread::current().id();
+        if let Some(waiting) = &mut self.state().waiting {
+            waiting.threads.retain(|thread| thread.id() != own);
+        }
+    }
+
+    /// Sets the waker that is woken when the job is settled; false if it is settled already.
+    pub(crate) fn set_waker(&self, waker: &Waker) -> bool {
+        let mut state = self.state();
+        if self.is_settled() {
+            return false;
+        }
+        let waiting = state.waiting.get_or_insert_default();
+        match &mut waiting.waker {
+            Some(old) => old.clone_from(waker),
+            None => waiting.waker = Some(waker.clone()),
+        }
+        true
+    }
+
+    /// Runs `hook` when the job is settled: now, if it is.
+    pub(crate) fn when_settled(&self, hook: Hook) {
+        let mut state = self.state();
+        if self.is_settled() {
+            drop(state);
+            hook();
+        } else {
+            state.waiting.get_or_insert_default().hooks.push(hook);
+        }
+    }
+}
+
+/// What a waiting thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Something was delivered, or input is wanted, or the job is settled.
+    News,
+    /// Every item has ended.
+    Settled,
+}
+
+impl Until {
+    #[inline]
+    pub(crate) fn holds(self, job: &Job) -> bool {
+        match self {
+            Until::News => job.has_news(),
+            Until::Settled => job.is_settled(),
+        }
+    }
+}
+
+/// How much input the driver wants now: the next chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Demand {
+    pub(crate) items: usize,
+    /// A chunk of several items ends before it has more bytes than this.
+    pub(crate) bytes: usize,
+    /// Items that a lazy call may have read and not yielded, unless its caller says otherwise.
+    pub(crate) ahead: usize,
+}
+
+/// What handles need of the driver.
+pub(crate) trait Engine: Send + Sync {
+    /// Waits, and drives the pool meanwhile; false if the deadline came first.
+    fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool;
+    /// Asks whether the next chunk of a job is wanted; if not, the job has news once it is.
+    fn demand(&self, key: JobKey, remaining: Option<usize>) -> Option<Demand>;
+    /// Hands encoded items over.
+    fn push(&self, key: JobKey, block: Block);
+    /// Ends an item that never leaves the caller.
+    fn fail_item(&self, key: JobKey, index: usize, error: Error);
+    /// Says that no more items come.
+    fn finish_input(&self, key: JobKey);
+    /// Ends a job; false if it was settled already.
+    fn cancel(&self, key: JobKey) -> bool;
+    /// Queues a callback for the thread that runs them.
+    fn call_back(&self, callback: Hook);
+}

@@ -1,0 +1,183 @@
+//! Decodes what workers returned, on the thread that wants it.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::codec::{self, CodecError, Reader};
+use crate::error::{Error, Part, Result};
+use crate::frame::{Entries, Status};
+use crate::handshake::PanicReport;
+use crate::job::{Delivery, Job};
+use crate::task::Task;
+
+/// Decodes one outcome.
+fn decode<T: Task>(index: usize, status: Status, bytes: &[u8]) -> Result<T::Output> {
+    if status != Status::Ok {
+        return Err(failure(T::NAME, index, status, bytes));
+    }
+    let decoded = catch_unwind(AssertUnwindSafe(|| T::decode(&mut Reader::new(bytes))));
+    decoded
+        .unwrap_or_else(|payload| {
+            std::mem::forget(payload);
+            Err(CodecError::new("the result's `Deserialize` implementation panicked"))
+        })
+        .map_err(|source| Error::Decode { task: T::NAME, index, part: Part::Result, source })
+}
+
+/// The error that a status other than `Ok` stands for.
+fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Error {
+    let reason = || CodecError::new(String::from_utf8_lossy(bytes));
+    match status {
+        Status::Ok => unreachable!("only called for failures"),
+        Status::Panicked => {
+            let report: PanicReport = codec::from_bytes(bytes).unwrap_or_default();
+            let PanicReport { message, location, backtrace } = report;
+            Error::Panicked { task, index, message, location, backtrace }
+        }
+        Status::DecodeFailed => Error::Decode { task, index, part: Part::Argument, source: reason() },
+        Status::EncodeFailed => Error::Encode { task, index, part: Part::Result, source: reason() },
+        Status::UnknownTask => Error::UnknownTask { task },
+        Status::Skipped => Error::Cancelled { task, index },
+    }
+}
+
+/// The reason that a worker gave for refusing to start.
+pub(crate) fn refusal(status: Status, bytes: &[u8]) -> String {
+    match status {
+        Status::Panicked => {
+            let report: PanicReport = codec::from_bytes(bytes).unwrap_or_default();
+            format!("it panicked at {}: {}", report.location, report.message)
+        }
+        Status::DecodeFailed => format!("its argument could not be decoded: {}", String::from_utf8_lossy(bytes)),
+        Status::UnknownTask => "it is not known to the worker".to_owned(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// Decodes a delivery, item by item.
+pub(crate) fn unpack<T: Task>(delivery: Delivery, mut each: impl FnMut(Result<T::Output>)) {
+    match delivery {
+        Delivery::Failed { error, .. } => each(Err(*error)),
+        Delivery::Results { first, body, .. } => {
+            for (offset, (entry, bytes)) in Entries::new(&body).enumerate() {
+                each(decode::<T>(first + offset, entry.status, bytes));
+            }
+        }
+    }
+}
+
+/// The result of a job of one item.
+pub(crate) fn collect_one<T: Task>(job: &Job) -> Result<T::Output> {
+    let (one, _) = job.take();
+    let mut outcome = None;
+    match one {
+        Some(delivery) => unpack::<T>(delivery, |result| outcome = Some(result)),
+        None => outcome = job.aborted().map(Err),
+    }
+    outcome.unwrap_or_else(|| unreachable!("a settled job of one item was aborted or has its delivery"))
+}
+
+/// The results of a settled job in input order, or the error of the lowest index.
+pub(crate) fn collect_all<T: Task>(job: &Job) -> Result<Vec<T::Output>> {
+    let mut gathered = Gathered::new();
+    let (one, more) = job.take();
+    let mut order = InOrder::default();
+    one.into_iter().chain(more).for_each(|delivery| order.put(delivery));
+    while let Some(delivery) = order.next_even_after_a_gap() {
+        gathered.add::<T>(delivery);
+    }
+    gathered.finish(job)
+}
+
+/// Values in input order, or the error of the lowest index.
+pub(crate) struct Gathered<R> {
+    values: Vec<R>,
+    error: Option<Error>,
+}
+
+impl<R> Gathered<R> {
+    pub(crate) fn new() -> Self {
+        Self { values: Vec::new(), error: None }
+    }
+
+    /// Adds the next delivery in input order.
+    pub(crate) fn add<T: Task<Output = R>>(&mut self, delivery: Delivery) {
+        // Items that a failing job skipped say nothing about why it failed.
+        if matches!(self.error, Some(ref error) if !matches!(error, Error::Cancelled { .. })) {
+            return;
+        }
+        self.values.reserve(delivery.count());
+        unpack::<T>(delivery, |result| match result {
+            Ok(value) => self.values.push(value),
+            Err(error) => match self.error {
+                None | Some(Error::Cancelled { .. }) => self.error = Some(error),
+                Some(_) => {}
+            },
+        });
+    }
+
+    pub(crate) fn finish(self, job: &Job) -> Result<Vec<R>> {
+        match job.aborted().or(self.error) {
+            Some(error) => Err(error),
+            None => Ok(self.values),
+        }
+    }
+}
+
+/// Deliveries put back into input order.
+#[derive(Debug, Default)]
+pub(crate) struct InOrder {
+    next: usize,
+    early: BTreeMap<usize, Delivery>,
+    /// The usual case: what comes is what is next.
+    due: Option<Delivery>,
+}
+
+impl InOrder {
+    pub(crate) fn put(&mut self, delivery: Delivery) {
+        if delivery.first() == self.next && self.due.is_none() {
+            self.due = Some(delivery);
+        } else {
+            self.early.insert(delivery.first(), delivery);
+        }
+    }
+
+    /// The delivery of the next item, if it is there.
+    pub(crate) fn next(&mut self) -> Option<Delivery> {
+        let delivery = self.due.take().or_else(|| self.early.remove(&self.next))?;
+        self.next = delivery.first() + delivery.count();
+        Some(delivery)
+    }
+
+    /// The delivery of the lowest item, for a job that lacks some because it was given up.
+    pub(crate) fn next_even_after_a_gap(&mut self) -> Option<Delivery> {
+        self.next().or_else(|| self.early.pop_first().map(|(_, delivery)| delivery))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(first: usize, count: u32) -> Delivery {
+        Delivery::Results { first, count, body: Vec::new() }
+    }
+
+    #[test]
+    fn deliveries_come_out_in_input_order() {
+        let mut order = InOrder::default();
+        for (first, count) in [(3, 2), (5, 1), (0, 3)] {
+            order.put(delivery(first, count));
+        }
+        let firsts: Vec<_> = std::iter::from_fn(|| order.next()).map(|delivery| delivery.first()).collect();
+        assert_eq!(firsts, [0, 3, 5]);
+    }
+
+    #[test]
+    fn a_missing_delivery_holds_back_the_later_ones() {
+        let mut order = InOrder::default();
+        order.put(delivery(1, 1));
+        assert!(order.next().is_none());
+        assert_eq!(order.next_even_after_a_gap().map(|delivery| delivery.first()), Some(1));
+    }
+}

@@ -1,0 +1,467 @@
+//! The settings of a single job.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::driver::JobOptions;
+use crate::error::{Error, Result};
+use crate::id::JobKey;
+use crate::job::async_result::AsyncResult;
+use crate::job::block::Block;
+use crate::job::imap::Imap;
+use crate::job::sink::{self, Gathered};
+use crate::job::source::{self, Fed, Feed, Source};
+use crate::job::stream::{Next, Order, Stream};
+use crate::job::{Demand, Engine, Job, Until};
+use crate::pool::Pool;
+use crate::task::{Argument, OneArgument, StarArguments, Task};
+
+/// The calls of a [`Pool`] with settings for one job, made by [`Pool::options`].
+///
+/// Settings that a call has no use for are ignored by it: a chunk size by `apply`, for example.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{pool_task, Pool};
+///
+/// #[pool_task]
+/// fn square(n: u64) -> u64 { n * n }
+///
+/// let pool = Pool::new()?;
+/// let squares = pool.options().chunk_size(2).fail_fast(true).map(square, 0..5)?;
+/// assert_eq!(squares, [0, 1, 4, 9, 16]);
+/// # Ok::<(), pool::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "options do nothing until one of the calls is made with them"]
+pub struct Options<'p> {
+    pool: &'p Pool,
+    chunk_size: Option<usize>,
+    window: Option<usize>,
+    fail_fast: bool,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("chunk_size", &self.chunk_size)
+            .field("window", &self.window)
+            .field("fail_fast", &self.fail_fast)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes that an eager call puts into one block.
+const BLOCK: usize = 24 << 10;
+
+impl<'p> Options<'p> {
+    pub(crate) fn new(pool: &'p Pool) -> Self {
+        Self { pool, chunk_size: None, window: None, fail_fast: false }
+    }
+
+    /// Sends the items to workers in chunks of this many, instead of a size that adapts to how long they take.
+    ///
+    /// A chunk is what one worker runs without asking for more. The default starts with single items, measures, aims
+    /// at chunks of 200 µs and gets smaller towards the end. Items of over 32 KiB together go in
+    /// smaller chunks either way. 0 makes the call return [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.options().chunk_size(64).map(square, [3])?, [9]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn chunk_size(mut self, items: usize) -> Self {
+        self.chunk_size = Some(items);
+        self
+    }
+
+    /// Bounds how many items a lazy call (`imap` and its kin) may have read and not yet yielded.
+    ///
+    /// The default lets every worker have a few chunks. Whatever the window, results that wait hold no more than
+    /// 64 MiB and one result. 0 makes the call return [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// use std::cell::Cell;
+    ///
+    /// let pool = Pool::new()?;
+    /// let read = Cell::new(0);
+    /// let items = (0..1000).inspect(|_| read.set(read.get() + 1));
+    /// assert_eq!(pool.options().window(10).imap(square, items).next().unwrap()?, 0);
+    /// assert!(read.get() <= 10);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn window(mut self, items: usize) -> Self {
+        self.window = Some(items);
+        self
+    }
+
+    /// With `true`, gives the rest of a job up at its first failure. The default runs every item.
+    ///
+    /// Items that run at that moment go on to their end. A `map` returns the error of the lowest index among
+    /// the items that were run; an `imap` yields what ended, and [`Error::Cancelled`] for what a worker skipped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn reciprocal(n: u32) -> u32 { 100 / n }
+    /// let pool = Pool::new()?;
+    /// let error = pool.options().fail_fast(true).map(reciprocal, [1, 0, 1]).unwrap_err();
+    /// assert_eq!(error.index(), Some(1));
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// [`Pool::apply`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pool::apply`], and [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// assert_eq!(Pool::new()?.options().apply(add, (1, 2))?, 3);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn apply<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> Result<T::Output> {
+        let (job, _) = self.submit(task, args);
+        self.pool.engine().wait(&job, Until::Settled, None);
+        sink::collect_one::<T>(&job)
+    }
+
+    /// [`Pool::apply_async`] with these options. What they forbid is in the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// assert_eq!(Pool::new()?.options().apply_async(add, (1, 2)).get()?, 3);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn apply_async<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> AsyncResult<T::Output> {
+        let (job, key) = self.submit(task, args);
+        self.pool.pump().look_after();
+        AsyncResult::new(self.pool.engine().clone(), job, key, sink::collect_one::<T>)
+    }
+
+    /// Hands a job of one item over; what is wrong with it is in the job.
+    fn submit<T: Task>(&self, _: T, args: T::Args<'_>) -> (Arc<Job>, JobKey) {
+        let job = Arc::new(Job::new(T::NAME));
+        let options = match self.job_options() {
+            Ok(options) => options,
+            Err(error) => return Self::refuse(job, error),
+        };
+        let mut body = Vec::with_capacity(64);
+        if let Err(error) = source::encode_item::<T>(&args, 0, &mut body) {
+            return Self::refuse(job, error);
+        }
+        let block = Block::take(0, 1, &mut body);
+        let opened = self.pool.pump().with_driver(|driver| {
+            let key = driver.open(job.clone(), T::ID, options)?;
+            driver.push(key, block);
+            driver.finish_input(key);
+            driver.turn();
+            Ok(key)
+        });
+        match opened {
+            Ok(key) => (job, key),
+            Err(error) => Self::refuse(job, error),
+        }
+    }
+
+    /// A job that ended before it began.
+    fn refuse(job: Arc<Job>, error: Error) -> (Arc<Job>, JobKey) {
+        job.abort(error);
+        (job, JobKey::NONE)
+    }
+
+    /// [`Pool::map`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pool::map`], and [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// assert_eq!(Pool::new()?.options().chunk_size(1).map(square, 1..=3)?, [1, 4, 9]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn map<'a, T, I>(&self, task: T, items: I) -> Result<Vec<T::Output>>
+    where
+        T: Task,
+        T::Args<'a>: OneArgument,
+        I: IntoIterator<Item = Argument<'a, T>>,
+    {
+        self.gather(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
+    }
+
+    /// [`Pool::starmap`] with these options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Pool::starmap`], and [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// assert_eq!(Pool::new()?.options().starmap(add, [(1, 2), (3, 4)])?, [3, 7]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn starmap<'a, T, I>(&self, task: T, items: I) -> Result<Vec<T::Output>>
+    where
+        T: Task,
+        T::Args<'a>: StarArguments,
+        I: IntoIterator<Item = T::Args<'a>>,
+    {
+        self.gather(task, Source::<'a, T, _>::new(items.into_iter(), std::convert::identity))
+    }
+
+    /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
+    fn gather<T: Task>(&self, _: T, feed: impl Feed) -> Result<Vec<T::Output>> {
+        let mut stream = self.stream::<T>(feed, Order::Input, Some(usize::MAX))?;
+        let mut gathered = Gathered::new();
+        loop {
+            match stream.next(None) {
+                Next::Delivery(delivery) => {
+                    stream.consume(delivery.count());
+                    gathered.add::<T>(delivery);
+                }
+                Next::Aborted(_) | Next::End => return gathered.finish(stream.job()),
+                Next::NotYet => unreachable!("without a deadline it waits for ever"),
+            }
+        }
+    }
+
+    /// [`Pool::map_async`] with these options. What they forbid is in the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// assert_eq!(Pool::new()?.options().map_async(square, 1..=3).get()?, [1, 4, 9]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn map_async<'a, T, I>(&self, task: T, items: I) -> AsyncResult<Vec<T::Output>>
+    where
+        T: Task,
+        T::Args<'a>: OneArgument,
+        I: IntoIterator<Item = Argument<'a, T>>,
+    {
+        self.push_all(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
+    }
+
+    /// [`Pool::starmap_async`] with these options. What they forbid is in the handle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// assert_eq!(Pool::new()?.options().starmap_async(add, [(1, 2)]).get()?, [3]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn starmap_async<'a, T, I>(&self, task: T, items: I) -> AsyncResult<Vec<T::Output>>
+    where
+        T: Task,
+        T::Args<'a>: StarArguments,
+        I: IntoIterator<Item = T::Args<'a>>,
+    {
+        self.push_all(task, Source::<'a, T, _>::new(items.into_iter(), std::convert::identity))
+    }
+
+    /// Reads all items now, on this thread; workers start on the first ones meanwhile.
+    fn push_all<T: Task>(&self, _: T, mut feed: impl Feed) -> AsyncResult<Vec<T::Output>> {
+        let engine = self.pool.engine();
+        let (job, key) = match self.open::<T>() {
+            Ok(opened) => opened,
+            Err(error) => Self::refuse(Arc::new(Job::new(T::NAME)), error),
+        };
+        // If the caller's iterator panics, what was pushed is of no use to anybody.
+        let guard = CancelOnUnwind { engine: &**engine, key };
+        let demand = Demand { items: usize::MAX, bytes: BLOCK, ahead: usize::MAX };
+        loop {
+            match feed.feed(demand) {
+                Fed::Block(block) => engine.push(key, block),
+                Fed::Failed(index, error) => engine.fail_item(key, index, error),
+                Fed::End => break,
+            }
+        }
+        std::mem::forget(guard);
+        engine.finish_input(key);
+        self.pool.pump().look_after();
+        AsyncResult::new(engine.clone(), job, key, sink::collect_all::<T>)
+    }
+
+    /// [`Pool::imap`] with these options. What they forbid is the first item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// let pool = Pool::new()?;
+    /// let squares: Result<Vec<_>, _> = pool.options().window(8).imap(square, 1..=3).collect();
+    /// assert_eq!(squares?, [1, 4, 9]);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn imap<'a, T, I>(&self, task: T, items: I) -> Imap<'p, T::Output>
+    where
+        'a: 'p,
+        T: Task,
+        T::Args<'a>: OneArgument,
+        I: IntoIterator<Item = Argument<'a, T>>,
+        I::IntoIter: 'p,
+    {
+        let source = Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument);
+        self.lazily(task, source, Order::Input)
+    }
+
+    /// [`Pool::imap_unordered`] with these options. What they forbid is the first item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn square(n: u64) -> u64 { n * n }
+    /// let pool = Pool::new()?;
+    /// let sum: u64 = pool.options().window(8).imap_unordered(square, 1..=3).flatten().sum();
+    /// assert_eq!(sum, 14);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn imap_unordered<'a, T, I>(&self, task: T, items: I) -> Imap<'p, T::Output>
+    where
+        'a: 'p,
+        T: Task,
+        T::Args<'a>: OneArgument,
+        I: IntoIterator<Item = Argument<'a, T>>,
+        I::IntoIter: 'p,
+    {
+        let source = Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument);
+        self.lazily(task, source, Order::Completion)
+    }
+
+    /// [`Pool::istarmap`] with these options. What they forbid is the first item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.options().istarmap(add, [(1, 2)]).next().unwrap()?, 3);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn istarmap<'a, T, I>(&self, task: T, items: I) -> Imap<'p, T::Output>
+    where
+        'a: 'p,
+        T: Task,
+        T::Args<'a>: StarArguments,
+        I: IntoIterator<Item = T::Args<'a>>,
+        I::IntoIter: 'p,
+    {
+        let source = Source::<'a, T, _>::new(items.into_iter(), std::convert::identity);
+        self.lazily(task, source, Order::Input)
+    }
+
+    /// [`Pool::istarmap_unordered`] with these options. What they forbid is the first item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pool::{pool_task, Pool};
+    /// # #[pool_task]
+    /// # fn add(a: i64, b: i64) -> i64 { a + b }
+    /// let pool = Pool::new()?;
+    /// assert_eq!(pool.options().istarmap_unordered(add, [(1, 2)]).next().unwrap()?, 3);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn istarmap_unordered<'a, T, I>(&self, task: T, items: I) -> Imap<'p, T::Output>
+    where
+        'a: 'p,
+        T: Task,
+        T::Args<'a>: StarArguments,
+        I: IntoIterator<Item = T::Args<'a>>,
+        I::IntoIter: 'p,
+    {
+        let source = Source::<'a, T, _>::new(items.into_iter(), std::convert::identity);
+        self.lazily(task, source, Order::Completion)
+    }
+
+    fn lazily<T: Task>(&self, _: T, feed: impl Feed + 'p, order: Order) -> Imap<'p, T::Output> {
+        let stream = self.stream::<T>(feed, order, self.window).unwrap_or_else(|error| {
+            let (job, key) = Self::refuse(Arc::new(Job::new(T::NAME)), error);
+            Stream::new(self.pool.engine().clone(), job, key, Box::new(source::Nothing), order, Some(1))
+        });
+        Imap::new::<T>(stream)
+    }
+
+    fn stream<'s, T: Task>(&self, feed: impl Feed + 's, order: Order, window: Option<usize>) -> Result<Stream<'s>> {
+        let (job, key) = self.open::<T>()?;
+        Ok(Stream::new(self.pool.engine().clone(), job, key, Box::new(feed), order, window))
+    }
+
+    fn open<T: Task>(&self) -> Result<(Arc<Job>, JobKey)> {
+        let options = self.job_options()?;
+        let job = Arc::new(Job::new(T::NAME));
+        let key = self.pool.pump().with_driver(|driver| driver.open(job.clone(), T::ID, options))?;
+        Ok((job, key))
+    }
+
+    fn job_options(&self) -> Result<JobOptions> {
+        self.pool.check_owner()?;
+        let at_least_one = |option, value: Option<usize>| match value {
+            Some(0) => Err(Error::InvalidOption { option, reason: "it must be at least 1".to_owned() }),
+            _ => Ok(()),
+        };
+        at_least_one("chunk_size", self.chunk_size)?;
+        at_least_one("window", self.window)?;
+        let chunk_size = self.chunk_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX));
+        Ok(JobOptions { chunk_size, fails_fast: self.fail_fast })
+    }
+}
+
+/// Cancels a job if the caller's iterator panics while it is read.
+struct CancelOnUnwind<'e> {
+    engine: &'e dyn Engine,
+    key: JobKey,
+}
+
+impl Drop for CancelOnUnwind<'_> {
+    fn drop(&mut self) {
+        self.engine.cancel(self.key);
+    }
+}

@@ -1,0 +1,10 @@
+//! All that generated code may touch. Not public API: it changes without notice.
+
+pub use linkme;
+pub use serde;
+
+pub use crate::codec::{CodecError, Reader, Slice, Writer};
+pub use crate::id::TaskId;
+pub use crate::registry::{Call, Entry, MAINS, Run, TASKS};
+pub use crate::task::{Lend, Sendable, Task};
+pub use crate::worker::enter_main;

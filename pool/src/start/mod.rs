@@ -1,0 +1,103 @@
+//! How a worker process comes to be: three ways, one contract.
+//!
+//! Only this module creates processes (and the zygote, on its order). The supervisor's thread calls it, because
+//! what it makes dies with that thread.
+
+mod exec;
+mod fork;
+mod fork_server;
+mod spawn;
+
+use crate::error::Error;
+use crate::sys::process::Process;
+use crate::transport::control::{Helm, Setup};
+use fork::Fork;
+use fork_server::ForkServer;
+use spawn::Spawn;
+
+/// How worker processes are made.
+///
+/// # Examples
+///
+/// ```
+/// use pool::{Pool, StartMethod};
+///
+/// let pool = Pool::builder().start_method(StartMethod::Spawn).workers(2).build()?;
+/// assert_eq!(pool.worker_count(), 2);
+/// # Ok::<(), pool::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StartMethod {
+    /// The program is executed again once, as a helper that never reaches `main` and forks workers on
+    /// request: fast replacement, and no state of the parent.
+    #[default]
+    ForkServer,
+    /// The program is executed again for every worker: the most isolated.
+    Spawn,
+    /// Workers are images of the program as it was when the pool was built, and share its memory until they write to
+    /// it: for large read-only data that was loaded before. The process must have one thread then; otherwise
+    /// [`build`](crate::PoolBuilder::build) returns an error.
+    Fork,
+}
+
+/// What a fork of the program does instead of going on: it serves as a zygote.
+pub(crate) type Obey = fn(Helm) -> !;
+
+/// Makes workers by one of the methods.
+pub(crate) enum Starter {
+    ForkServer(ForkServer),
+    Spawn(Spawn),
+    Fork(Fork),
+}
+
+impl Starter {
+    /// Prepares a method; on the thread that builds the pool.
+    ///
+    /// # Errors
+    ///
+    /// If the method cannot be used in this process.
+    pub(crate) fn new(method: StartMethod, depth: u32, obey: Obey) -> Result<Self, Error> {
+        Ok(match method {
+            StartMethod::ForkServer => Starter::ForkServer(ForkServer::new(depth)),
+            StartMethod::Spawn => Starter::Spawn(Spawn::new(depth)),
+            StartMethod::Fork => Starter::Fork(Fork::new(obey)?),
+        })
+    }
+
+    /// Makes a worker.
+    pub(crate) fn start(&mut self, setup: Setup) -> Result<Process, Error> {
+        match self {
+            Starter::ForkServer(server) => server.start(setup),
+            Starter::Spawn(spawn) => spawn.start(setup),
+            Starter::Fork(fork) => fork.start(setup),
+        }
+    }
+
+    /// The helper process, if the method has one and it lives.
+    pub(crate) fn helper(&self) -> Option<&Process> {
+        match self {
+            Starter::ForkServer(server) => server.zygote(),
+            Starter::Spawn(_) => None,
+            Starter::Fork(fork) => fork.zygote(),
+        }
+    }
+
+    /// Collects the helper if it ended.
+    pub(crate) fn collect_helper(&mut self) {
+        match self {
+            Starter::ForkServer(server) => server.collect(),
+            Starter::Spawn(_) => {}
+            Starter::Fork(fork) => fork.collect(),
+        }
+    }
+
+    /// Ends the helper.
+    pub(crate) fn shut_down(self) {
+        match self {
+            Starter::ForkServer(server) => server.shut_down(),
+            Starter::Spawn(_) => {}
+            Starter::Fork(fork) => fork.shut_down(),
+        }
+    }
+}

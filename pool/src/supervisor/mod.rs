@@ -1,0 +1,220 @@
+//! Keeps the pool's places filled: starts, watches, replaces and reaps workers.
+//!
+//! One thread, which lives as long as the pool, because the kernel's parent-death signal follows the thread that
+//! made a process. It sleeps in `poll` on the processes' handles and on [`Commands`]. What it learns goes to
+//! the [`Roster`], the driver's side; when that wants no more workers and all are gone, the thread ends.
+
+mod slot;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::start::Starter;
+use crate::transport::control::Terms;
+use crate::transport::link::{ParentBell, RingLink};
+use slot::Slot;
+
+/// How long a worker has to leave after SIGTERM before SIGKILL.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// What the driver's side does with what the supervisor learns.
+pub(crate) trait Roster: Send + Sync {
+    /// A new worker is in this place.
+    fn attach(&self, place: usize, link: RingLink, pid: u32);
+    /// The worker in this place is gone.
+    fn detach(&self, place: usize, exit: &Exit) -> Departed;
+    /// Should empty places be filled?
+    fn wants_worker(&self) -> bool;
+    /// No worker can be had.
+    fn fail(&self, error: Error);
+}
+
+/// What the driver's side knew of a worker that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Departed {
+    /// It had started properly, so that its end says nothing about the next one.
+    pub(crate) was_ready: bool,
+}
+
+/// Orders to the supervisor, from any thread.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    queue: Mutex<Vec<Command>>,
+    event: OwnedFd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    /// End the worker in this place.
+    Kill(usize),
+    /// End all workers, gently first.
+    Terminate,
+}
+
+impl Commands {
+    pub(crate) fn new() -> io::Result<Self> {
+        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { queue: Mutex::new(Vec::new()), event })
+    }
+
+    /// Has the supervisor look at its roster again.
+    pub(crate) fn wake(&self) {
+        // It fails only when the counter is full, and then the supervisor is about to wake anyway.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn kill(&self, place: usize) {
+        self.give(Command::Kill(place));
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.give(Command::Terminate);
+    }
+
+    fn give(&self, command: Command) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.wake();
+    }
+
+    fn take(&self) -> Vec<Command> {
+        let mut count = [0; 8];
+        // Nothing to read means that nobody called.
+        let _ = rustix::io::read(&self.event, &mut count);
+        std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The supervisor's own state; see [`Supervisor::run`].
+pub(crate) struct Supervisor {
+    pub(crate) starter: Starter,
+    pub(crate) roster: Arc<dyn Roster>,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) bell: ParentBell,
+    pub(crate) terms: Terms,
+    /// Why a worker that never gets ready is the fault of the pool's user, and whose fault it is.
+    pub(crate) initializer: Option<&'static str>,
+}
+
+impl Supervisor {
+    /// Starts `workers` workers, says how that went, and keeps that number until none is wanted.
+    pub(crate) fn run(mut self, workers: usize, built: Sender<Result<(), Error>>) {
+        let mut slots: Vec<Slot> = (0..workers).map(|_| Slot::empty()).collect();
+        let mut outcome = Ok(());
+        for place in 0..workers {
+            outcome = self.start(&mut slots, place);
+            if outcome.is_err() {
+                self.roster.fail(Error::Terminated);
+                self.terminate(&mut slots);
+                break;
+            }
+        }
+        let failed = outcome.is_err();
+        if !failed {
+            // The builder waits for this, or its thread is gone.
+            let _ = built.send(Ok(()));
+        }
+        self.supervise(&mut slots);
+        self.starter.shut_down();
+        if failed {
+            // Only now, so that a builder that returns an error leaves nothing behind.
+            let _ = built.send(outcome);
+        }
+    }
+
+    fn supervise(&mut self, slots: &mut [Slot]) {
+        loop {
+            for command in self.commands.take() {
+                match command {
+                    Command::Kill(place) => slots[place].kill(),
+                    Command::Terminate => self.terminate(slots),
+                }
+            }
+            let wants_workers = self.roster.wants_worker();
+            let now = Instant::now();
+            for place in 0..slots.len() {
+                if wants_workers && slots[place].is_due(now) {
+                    self.fill(slots, place);
+                }
+                slots[place].kill_if_due(now);
+            }
+            if !wants_workers && slots.iter().all(|slot| slot.process().is_none()) && !self.roster.wants_worker() {
+                return;
+            }
+            self.sleep(slots, wants_workers);
+            for place in 0..slots.len() {
+                if let Some(exit) = slots[place].collect() {
+                    let departed = self.roster.detach(place, &exit);
+                    self.judge(slots, place, departed, &exit);
+                }
+            }
+            self.starter.collect_helper();
+        }
+    }
+
+    /// Sleeps until a process ends, a command comes or a time is due.
+    fn sleep(&self, slots: &[Slot], wants_workers: bool) {
+        let mut fds = vec![PollFd::new(&self.commands.event, PollFlags::IN)];
+        let processes = slots.iter().filter_map(Slot::process).chain(self.starter.helper());
+        let handles: Vec<_> = processes.map(|process| process.as_fd()).collect();
+        fds.extend(handles.iter().map(|handle| PollFd::new(handle, PollFlags::IN)));
+        let due = slots.iter().filter_map(|slot| slot.due(wants_workers)).min();
+        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        // An interruption is one more reason to look.
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+    }
+
+    fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
+        let (link, setup) = RingLink::new(&self.bell, self.terms)
+            .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
+        let process = self.starter.start(setup)?;
+        let pid = process.pid();
+        slots[place].occupy(process);
+        self.roster.attach(place, link, pid);
+        Ok(())
+    }
+
+    /// Fills a place later on, when a failure need not be the pool's end.
+    fn fill(&mut self, slots: &mut [Slot], place: usize) {
+        if let Err(error) = self.start(slots, place) {
+            slots[place].back_off();
+            if slots[place].is_hopeless() && slots.iter().all(|slot| slot.process().is_none()) {
+                self.roster.fail(error);
+            }
+        }
+    }
+
+    /// Decides what the end of a worker means for the next one.
+    fn judge(&self, slots: &mut [Slot], place: usize, departed: Departed, exit: &Exit) {
+        if departed.was_ready {
+            slots[place].forgive();
+            return;
+        }
+        slots[place].back_off();
+        if slots[place].is_hopeless() && self.roster.wants_worker() {
+            let reason = format!("its process never got ready and {exit}");
+            self.roster.fail(match self.initializer {
+                Some(task) => Error::Initializer { task, reason },
+                None => Error::spawn("starting it", io::Error::other(reason)),
+            });
+        }
+    }
+
+    fn terminate(&self, slots: &mut [Slot]) {
+        let deadline = Instant::now() + GRACE;
+        slots.iter_mut().for_each(|slot| slot.terminate(deadline));
+    }
+}
+
+impl AsFd for Commands {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}

@@ -1,0 +1,115 @@
+//! One place of the pool: empty, or with a worker whose life is watched.
+//!
+//! ```text
+//! empty ── occupy ──► occupied ── collect ──► empty, at once or after a pause
+//!   ▲                    │ terminate: SIGTERM, at the deadline SIGKILL
+//!   └── back_off ◄───────┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use crate::exit::Exit;
+use crate::sys::process::Process;
+
+/// First pause after a worker that never got ready; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// So many in a row that never got ready are no accident.
+const HOPELESS: u32 = 5;
+
+/// A place and its history.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    process: Option<Process>,
+    /// Not filled before this.
+    not_before: Option<Instant>,
+    /// When SIGTERM becomes SIGKILL.
+    kill_at: Option<Instant>,
+    /// Workers in a row that never got ready.
+    failures: u32,
+}
+
+impl Slot {
+    pub(crate) fn empty() -> Self {
+        Self { process: None, not_before: None, kill_at: None, failures: 0 }
+    }
+
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    pub(crate) fn occupy(&mut self, process: Process) {
+        self.process = Some(process);
+        self.not_before = None;
+        self.kill_at = None;
+    }
+
+    /// Should the place be filled now, if workers are wanted?
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.process.is_none() && self.not_before.is_none_or(|time| time <= now)
+    }
+
+    /// When something is to be done without being asked.
+    pub(crate) fn due(&self, wants_workers: bool) -> Option<Instant> {
+        if self.process.is_some() { self.kill_at } else { self.not_before.filter(|_| wants_workers) }
+    }
+
+    /// Waits before the place is filled again: longer each time.
+    pub(crate) fn back_off(&mut self) {
+        self.not_before = Some(Instant::now() + FIRST_PAUSE * 2u32.pow(self.failures.min(6)));
+        self.failures += 1;
+    }
+
+    /// A worker got ready, so what came before was an accident.
+    pub(crate) fn forgive(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.failures >= HOPELESS
+    }
+
+    pub(crate) fn kill(&self) {
+        if let Some(process) = &self.process {
+            process.kill();
+        }
+    }
+
+    /// Asks the worker to end, and sees to it at the deadline.
+    pub(crate) fn terminate(&mut self, deadline: Instant) {
+        if let Some(process) = &self.process {
+            process.terminate();
+            self.kill_at.get_or_insert(deadline);
+        }
+    }
+
+    pub(crate) fn kill_if_due(&mut self, now: Instant) {
+        if self.kill_at.is_some_and(|time| time <= now) {
+            self.kill_at = None;
+            self.kill();
+        }
+    }
+
+    /// Empties the place if its worker ended, and ends what the worker left behind.
+    pub(crate) fn collect(&mut self) -> Option<Exit> {
+        let exit = self.process.as_ref()?.collect()?;
+        self.process = None;
+        self.kill_at = None;
+        Some(exit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_forgotten_once_a_worker_gets_ready() {
+        let mut slot = Slot::empty();
+        assert!(slot.is_due(Instant::now()));
+        (0..HOPELESS).for_each(|_| slot.back_off());
+        assert!(!slot.is_due(Instant::now()) && slot.is_hopeless());
+        assert!(slot.is_due(Instant::now() + Duration::from_secs(10)));
+        slot.forgive();
+        assert!(!slot.is_hopeless());
+    }
+}

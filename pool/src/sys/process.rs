@@ -1,0 +1,200 @@
+//! Processes: making, watching and ending them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+};
+
+use crate::exit::Exit;
+
+/// A child process that cannot be confused with another, however often its id is used again.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pid: u32,
+    handle: OwnedFd,
+}
+
+impl Process {
+    /// Takes charge of a child that was just made and is not yet waited for.
+    pub(crate) fn open(pid: u32) -> io::Result<Self> {
+        Ok(Self { pid, handle: pidfd_open(to_pid(pid)?, PidfdFlags::empty())? })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Becomes readable when the process ended.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// Collects the process if it ended, after it killed what is left of its group.
+    pub(crate) fn collect(&self) -> Option<Exit> {
+        // The process is still there to be waited for, so its id, and the group's, is not used again yet.
+        self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)?;
+        self.signal_group(Signal::KILL);
+        self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+    }
+
+    /// Collects the process within that time; false if it did not end.
+    pub(crate) fn collect_within(&self, patience: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.handle, PollFlags::IN)];
+        let timeout = Timespec::try_from(patience).ok();
+        // An interruption only shortens the patience.
+        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        self.collect().is_some()
+    }
+
+    fn wait_for(&self, options: WaitIdOptions) -> Option<Exit> {
+        match waitid(WaitId::PidFd(self.handle.as_fd()), options) {
+            Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Unknown,
+            }),
+            Ok(None) | Err(rustix::io::Errno::INTR) => None,
+            // The program ignores SIGCHLD or collected the process itself.
+            Err(_) => Some(Exit::Unknown),
+        }
+    }
+
+    /// Asks the process and its group to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends the process and its group.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The process may be gone, which is what the signal was for. The group exists only once the worker made
+        // it, and its id is not used again before the process is collected.
+        let _ = pidfd_send_signal(&self.handle, signal);
+        self.signal_group(signal);
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Ok(pid) = to_pid(self.pid) {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+}
+
+fn to_pid(pid: u32) -> io::Result<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// The id of this process.
+pub(crate) fn own_pid() -> u32 {
+    rustix::process::getpid().as_raw_pid().unsigned_abs()
+}
+
+/// Asks the kernel to kill this process when the thread that is its parent ends.
+///
+/// The kernel does not look back, so this looks at the parent afterwards; false if it is gone already.
+pub(crate) fn die_with_parent(parent: u32) -> bool {
+    let armed = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+    let found = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
+    armed && found == Some(parent)
+}
+
+/// Makes this process the leader of its own group, so that what it leaves behind can be ended with it.
+pub(crate) fn lead_own_group() {
+    let _ = rustix::process::setpgid(None, None);
+}
+
+/// Sets the name that `ps` and `top` show for the calling thread.
+pub(crate) fn name_thread(name: &std::ffi::CStr) {
+    let _ = rustix::thread::set_name(name);
+}
+
+/// Number of threads of this process, as the kernel counts them.
+pub(crate) fn thread_count() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Tells whether the kernel gave this program rights that its user lacks (set-user-id and the like).
+pub(crate) fn has_raised_rights() -> bool {
+    // SAFETY: `getauxval` reads a table that the kernel made and has no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Ends this process without running handlers that were registered in another one.
+pub(crate) fn exit_at_once(code: i32) -> ! {
+    // SAFETY: `_exit` has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Who continues after a fork.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Forked {
+    Parent(u32),
+    Child,
+}
+
+/// Forks the calling process, with the handlers that libraries registered for it.
+///
+/// # Safety
+///
+/// The process has no other thread, so that no lock is held by a thread that the child lacks.
+pub(crate) unsafe fn fork() -> io::Result<Forked> {
+    // SAFETY: the caller promises that this process is single-threaded.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid.unsigned_abs())),
+    }
+}
+
+/// Forks the calling process such that the new one is its sibling: a child of *its* parent.
+///
+/// So a zygote makes workers that belong to the program itself, which can wait for them, learns how
+/// they ended from the kernel, and keeps them when the zygote dies. The C library's `fork` cannot ask for
+/// that; like it, this tells the kernel where the C library keeps the thread's id, so that
+/// threads and `abort` work in the child.
+///
+/// # Safety
+///
+/// The process has no other thread.
+pub(crate) unsafe fn fork_sibling() -> io::Result<Forked> {
+    let mut tid_address: *mut libc::c_int = std::ptr::null_mut();
+    // SAFETY: PR_GET_TID_ADDRESS stores one pointer to where its argument points.
+    let found = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut tid_address) } == 0;
+    let mut flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    if found {
+        flags |= libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
+    }
+    // SAFETY: without CLONE_VM the child gets its own copy of the memory and, with no stack given, goes on on its
+    // copy of this one. `tid_address` is where the C library itself asked for the id. The caller promises
+    // that no other thread holds anything.
+    let pid = unsafe { raw_clone(flags, tid_address) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid.unsigned_abs() as u32)),
+    }
+}
+
+/// # Safety
+///
+/// As for clone(2) without a stack of its own.
+unsafe fn raw_clone(flags: libc::c_int, child_tid: *mut libc::c_int) -> libc::c_long {
+    let flags = flags as libc::c_ulong;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promise. The order of the last two arguments differs between machines.
+    unsafe {
+        libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, child_tid, 0usize)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: the caller's promise. The order of the last two arguments differs between machines.
+    unsafe {
+        libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, child_tid)
+    }
+}

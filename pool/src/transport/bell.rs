@@ -1,0 +1,171 @@
+//! Wakes who sleeps until something was published, and costs a load if nobody sleeps.
+//!
+//! An event count. The sleeper says that it will sleep ([`Bell::prepare`]), looks once more at what it waits
+//! for, and then sleeps unless the bell rang since. Whoever publishes rings afterwards. A full
+//! fence on each side between its store and its load makes it impossible that both miss the other.
+//! `sleeping` is written by the sleeper only and `rings` by the ringers, so a ringer that stops or dies half-way
+//! keeps nobody else from ringing.
+
+use std::time::Duration;
+
+/// The two words of a bell and the futex below them; loom has its own.
+pub(crate) trait Words {
+    fn set_sleeping(&self, sleeping: u32);
+    fn sleeping(&self) -> u32;
+    fn rings(&self) -> u32;
+    fn count_ring(&self);
+    /// A sequentially consistent fence.
+    fn fence(&self);
+    /// Sleeps while `rings` is `seen`; may return early. `None` is for ever.
+    fn sleep(&self, seen: u32, timeout: Option<Duration>);
+    /// Ends every [`sleep`](Self::sleep).
+    fn wake(&self);
+}
+
+/// A bell; both sides make one of the same words.
+#[derive(Debug)]
+pub(crate) struct Bell<W> {
+    words: W,
+}
+
+impl<W: Words> Bell<W> {
+    pub(crate) fn new(words: W) -> Self {
+        Self { words }
+    }
+
+    /// Says that the caller will sleep. It must look for work after this and before [`sleep`](Self::sleep).
+    pub(crate) fn prepare(&self) -> u32 {
+        let seen = self.words.rings();
+        self.words.set_sleeping(1);
+        self.words.fence();
+        seen
+    }
+
+    /// Sleeps until the bell rings or the time is over; `seen` is what [`prepare`](Self::prepare) returned.
+    pub(crate) fn sleep(&self, seen: u32, timeout: Option<Duration>) {
+        self.words.sleep(seen, timeout);
+        self.cancel();
+    }
+
+    /// Takes back a [`prepare`](Self::prepare): there is work after all.
+    pub(crate) fn cancel(&self) {
+        self.words.set_sleeping(0);
+    }
+
+    /// Wakes the sleeper, if there is one. Call it after publishing.
+    pub(crate) fn ring(&self) {
+        self.words.fence();
+        if self.words.sleeping() != 0 {
+            self.words.count_ring();
+            self.words.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicU32, Ordering, fence};
+    use loom::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    /// The futex's promise: compare and sleep are one step to a waker.
+    #[derive(Default)]
+    struct LoomWords {
+        sleeping: AtomicU32,
+        rings: AtomicU32,
+        futex: Mutex<()>,
+        condvar: Condvar,
+    }
+
+    impl Words for &LoomWords {
+        fn set_sleeping(&self, sleeping: u32) {
+            self.sleeping.store(sleeping, Ordering::Relaxed);
+        }
+        fn sleeping(&self) -> u32 {
+            self.sleeping.load(Ordering::Relaxed)
+        }
+        fn rings(&self) -> u32 {
+            self.rings.load(Ordering::Relaxed)
+        }
+        fn count_ring(&self) {
+            self.rings.fetch_add(1, Ordering::Relaxed);
+        }
+        fn fence(&self) {
+            fence(Ordering::SeqCst);
+        }
+        fn sleep(&self, seen: u32, _: Option<Duration>) {
+            let guard = self.futex.lock().unwrap();
+            if self.rings.load(Ordering::Relaxed) == seen {
+                drop(self.condvar.wait(guard).unwrap());
+            }
+        }
+        fn wake(&self) {
+            drop(self.futex.lock().unwrap());
+            self.condvar.notify_all();
+        }
+    }
+
+    #[test]
+    fn no_wake_up_is_lost() {
+        loom::model(|| {
+            let words = Arc::new(LoomWords::default());
+            let published = Arc::new(AtomicU32::new(0));
+            let ringer = loom::thread::spawn({
+                let (words, published) = (words.clone(), published.clone());
+                move || {
+                    published.store(1, Ordering::Release);
+                    Bell::new(&*words).ring();
+                }
+            });
+            let bell = Bell::new(&*words);
+            while published.load(Ordering::Acquire) == 0 {
+                let seen = bell.prepare();
+                if published.load(Ordering::Acquire) == 0 {
+                    // Loom reports a deadlock if nothing ends this.
+                    bell.sleep(seen, None);
+                } else {
+                    bell.cancel();
+                }
+            }
+            ringer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_ringer_that_stopped_half_way_keeps_nobody_from_ringing() {
+        loom::model(|| {
+            let words = Arc::new(LoomWords::default());
+            let published = Arc::new(AtomicU32::new(0));
+            let stopped = loom::thread::spawn({
+                let words = words.clone();
+                move || {
+                    fence(Ordering::SeqCst);
+                    if Words::sleeping(&&*words) != 0 {
+                        words.rings.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            let ringer = loom::thread::spawn({
+                let (words, published) = (words.clone(), published.clone());
+                move || {
+                    published.store(1, Ordering::Release);
+                    Bell::new(&*words).ring();
+                }
+            });
+            let bell = Bell::new(&*words);
+            while published.load(Ordering::Acquire) == 0 {
+                let seen = bell.prepare();
+                if published.load(Ordering::Acquire) == 0 {
+                    bell.sleep(seen, None);
+                } else {
+                    bell.cancel();
+                }
+            }
+            stopped.join().unwrap();
+            ringer.join().unwrap();
+        });
+    }
+}

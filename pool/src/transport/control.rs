@@ -1,0 +1,233 @@
+//! The control plane: ipc-channel's part of the work.
+//!
+//! Few and small messages, so that a send never blocks: who a process is, the memory of its link, requests to a
+//! zygote, and segments before their first use.
+
+use std::io;
+use std::time::Duration;
+
+use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory};
+use ipc_channel::{IpcError, TryRecvError};
+use serde::{Deserialize, Serialize};
+
+use crate::handshake::Identity;
+
+/// What an executed or forked helper process is told to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Become a worker.
+    Serve(Setup),
+    /// Fork a worker.
+    Fork(Setup),
+}
+
+/// All that a worker needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    pub(crate) link: IpcSharedMemory,
+    pub(crate) bell: IpcSharedMemory,
+    /// Segments from the parent.
+    pub(crate) parcels_in: IpcReceiver<Parcel>,
+    /// Segments to the parent.
+    pub(crate) parcels_out: IpcSender<Parcel>,
+    pub(crate) terms: Terms,
+}
+
+/// What a new worker is told beside its link.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    /// Process id of the program that owns the pool.
+    pub(crate) parent: u32,
+    /// How deep in pools the worker is; the program itself is at 0.
+    pub(crate) depth: u32,
+    /// Whether an idle worker may spin for a moment before it sleeps.
+    pub(crate) may_spin: bool,
+    /// Whether the worker is an image of the program's memory, whose exit handlers are not its own.
+    pub(crate) is_image: bool,
+}
+
+/// A segment on its way to who will read it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Parcel {
+    /// Map this under this id, in place of what had the id before.
+    Segment { id: u16, memory: IpcSharedMemory },
+    /// Unmap it.
+    Forget { id: u16 },
+}
+
+/// First words of an executed process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Hello {
+    /// It is there, and this is where orders go and reports come from.
+    Here { token: u128, identity: Identity, orders: IpcSender<Order>, reports: IpcReceiver<Report> },
+    /// Nobody will come: the parent itself says so to end the wait at its own door.
+    Nobody,
+}
+
+/// What a zygote answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The new worker's process id.
+    Forked(u32),
+    /// The system's error number.
+    Failed(i32),
+}
+
+/// The parent's end of a channel to a helper process.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) orders: IpcSender<Order>,
+    pub(crate) reports: IpcReceiver<Report>,
+}
+
+/// The helper's end.
+#[derive(Debug)]
+pub(crate) struct Helm {
+    pub(crate) orders: IpcReceiver<Order>,
+    pub(crate) reports: IpcSender<Report>,
+}
+
+impl Orders {
+    /// Makes both ends in one process, which will fork.
+    pub(crate) fn pair() -> io::Result<(Orders, Helm)> {
+        let (orders, orders_end) = ipc::channel()?;
+        let (reports_end, reports) = ipc::channel()?;
+        Ok((Orders { orders, reports }, Helm { orders: orders_end, reports: reports_end }))
+    }
+
+    /// Sends an order.
+    pub(crate) fn send(&self, order: Order) -> io::Result<()> {
+        self.orders.send(order).map_err(to_io)
+    }
+
+    /// Has a zygote fork; the worker's process id, or why there is none.
+    pub(crate) fn fork(&self, setup: Setup, patience: Duration) -> io::Result<u32> {
+        self.send(Order::Fork(setup))?;
+        match receive_within(&self.reports, patience)? {
+            Report::Forked(pid) => Ok(pid),
+            Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+}
+
+fn receive_within<T>(receiver: &IpcReceiver<T>, patience: Duration) -> io::Result<T>
+where
+    T: for<'de> Deserialize<'de> + Serialize,
+{
+    loop {
+        return match receiver.try_recv_timeout(patience) {
+            Ok(message) => Ok(message),
+            Err(TryRecvError::Empty) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
+            }
+            Err(TryRecvError::IpcError(IpcError::Io(error))) if error.kind() == io::ErrorKind::Interrupted => {
+                continue;
+            }
+            Err(TryRecvError::IpcError(error)) => Err(to_io(error)),
+        };
+    }
+}
+
+impl Helm {
+    /// Says hello to the parent that executed this process.
+    pub(crate) fn report_to(server: &str, token: u128, identity: Identity) -> io::Result<Helm> {
+        let (orders, helm) = Orders::pair()?;
+        let door = IpcSender::<Hello>::connect(server.to_owned())?;
+        door.send(Hello::Here { token, identity, orders: orders.orders, reports: orders.reports }).map_err(to_io)?;
+        Ok(helm)
+    }
+
+    /// Waits for the next order; `None` when there will be none.
+    pub(crate) fn next(&self) -> Option<Order> {
+        loop {
+            match self.orders.recv() {
+                Ok(order) => return Some(order),
+                Err(IpcError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Answers; false if nobody listens any more.
+    pub(crate) fn report(&self, report: Report) -> bool {
+        self.reports.send(report).is_ok()
+    }
+}
+
+/// Where an executed process says hello; its name goes with it and is gone after the first caller.
+pub(crate) struct Door {
+    server: IpcOneShotServer<Hello>,
+    name: String,
+}
+
+/// Longest name that a Unix socket takes; a longer one would be cut silently.
+const LONGEST_NAME: usize = 107;
+
+impl Door {
+    pub(crate) fn open() -> io::Result<Self> {
+        let (server, name) = IpcOneShotServer::new()?;
+        if name.len() > LONGEST_NAME {
+            let reason = format!("TMPDIR is too long: `{name}` has over {LONGEST_NAME} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        Ok(Self { server, name })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until somebody calls; blocks, so run it on a thread of its own.
+    pub(crate) fn wait(self) -> io::Result<Hello> {
+        // The accepted socket is not close-on-exec; it goes at once.
+        self.server.accept().map(|(_, hello)| hello).map_err(to_io)
+    }
+
+    /// Ends a [`wait`](Self::wait) on the door of that name.
+    pub(crate) fn give_up(name: &str) {
+        if let Ok(door) = IpcSender::<Hello>::connect(name.to_owned()) {
+            // It fails only if somebody else got in, and then the wait is over as well.
+            let _ = door.send(Hello::Nobody);
+        }
+    }
+}
+
+/// The two directions of parcels between a parent and one worker.
+pub(crate) struct Parcels {
+    pub(crate) outgoing: IpcSender<Parcel>,
+    pub(crate) incoming: IpcReceiver<Parcel>,
+}
+
+impl Parcels {
+    /// Makes the parent's ends, and the worker's as a pair of (incoming, outgoing).
+    pub(crate) fn pair() -> io::Result<(Parcels, IpcReceiver<Parcel>, IpcSender<Parcel>)> {
+        let (outgoing, worker_incoming) = ipc::channel()?;
+        let (worker_outgoing, incoming) = ipc::channel()?;
+        Ok((Parcels { outgoing, incoming }, worker_incoming, worker_outgoing))
+    }
+
+    pub(crate) fn send(&self, parcel: Parcel) -> io::Result<()> {
+        self.outgoing.send(parcel).map_err(to_io)
+    }
+
+    /// Takes a parcel that was sent before the frame that speaks of it, so that it is there already.
+    pub(crate) fn take(&self) -> io::Result<Parcel> {
+        loop {
+            match self.incoming.try_recv() {
+                Ok(parcel) => return Ok(parcel),
+                Err(TryRecvError::IpcError(IpcError::Io(error)))
+                    if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(TryRecvError::IpcError(error)) => return Err(to_io(error)),
+                Err(TryRecvError::Empty) => return Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+    }
+}
+
+fn to_io(error: IpcError) -> io::Error {
+    match error {
+        IpcError::Io(error) => error,
+        IpcError::Disconnected => io::ErrorKind::BrokenPipe.into(),
+        IpcError::SerializationError(error) => io::Error::other(error),
+    }
+}

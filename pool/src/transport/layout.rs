@@ -1,0 +1,247 @@
+//! What lies where in the memory of a link, and who writes it.
+//!
+//! ```text
+//! link region    parent's half: control page, ring to the worker   (read-only in the worker)
+//!                worker's half: control page, ring to the parent   (only read by the parent)
+//! bell region    parent's page: is a thread of the parent asleep?  (read-only in workers)
+//!                shared page:   how often it was rung
+//! ```
+//!
+//! Each counter has a cache line of its own, so that a store by one side costs the other one miss.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::Duration;
+
+use super::bell::{Bell, Words};
+use super::region::Region;
+use super::ring::Memory;
+use crate::sys::futex;
+
+/// A multiple of the kernel's page size; other machines than x86 have pages of 4, 16 or 64 KiB.
+const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+/// Bytes in each ring.
+pub(crate) const RING: usize = 128 << 10;
+/// Bytes of one half of a link region: control page and ring share whole pages.
+const HALF: usize = (CONTROL + RING).next_multiple_of(PAGE);
+const CONTROL: usize = 4 << 10;
+/// Bytes of a link region.
+pub(crate) const LINK: usize = 2 * HALF;
+/// Bytes of the bell region.
+pub(crate) const BELL: usize = 2 * PAGE;
+
+/// Bodies up to this size travel in the ring, larger ones in a segment.
+pub(crate) const INLINE_MAX: usize = RING / 4;
+
+/// Offsets in the parent's half.
+mod parent {
+    pub(super) const ARGS_TAIL: usize = 0;
+    pub(super) const RESULTS_HEAD: usize = 128;
+    pub(super) const WORKER_RINGS: usize = 256;
+    pub(super) const ARGS_RING: usize = super::CONTROL;
+}
+
+/// Offsets in the worker's half.
+mod worker {
+    use super::HALF;
+
+    pub(super) const ARGS_HEAD: usize = HALF;
+    pub(super) const RESULTS_TAIL: usize = HALF + 128;
+    pub(super) const WORKER_SLEEPING: usize = HALF + 256;
+    pub(super) const RUNNING: usize = HALF + 384;
+    pub(super) const COMMITTED: usize = HALF + 392;
+    pub(super) const RESULTS_RING: usize = HALF + super::CONTROL;
+}
+
+/// One ring of a link region.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedRing {
+    region: Arc<Region>,
+    head: usize,
+    tail: usize,
+    data: usize,
+}
+
+impl SharedRing {
+    /// The ring to the worker.
+    pub(crate) fn args(region: Arc<Region>) -> Self {
+        Self { region, head: worker::ARGS_HEAD, tail: parent::ARGS_TAIL, data: parent::ARGS_RING }
+    }
+
+    /// The ring to the parent.
+    pub(crate) fn results(region: Arc<Region>) -> Self {
+        Self { region, head: parent::RESULTS_HEAD, tail: worker::RESULTS_TAIL, data: worker::RESULTS_RING }
+    }
+
+    /// A 32-bit word at an offset in the ring's bytes.
+    pub(crate) fn word(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset < RING, "inside the ring");
+        self.region.u32_at(self.data + offset)
+    }
+
+    /// Lends bytes of the ring in place.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are published and not released while the slice lives, and the producer keeps to the protocol.
+    pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
+        assert!(offset + len <= RING, "inside the ring");
+        // SAFETY: a producer that keeps to the protocol leaves published bytes alone until they are released.
+        unsafe { self.region.slice(self.data + offset, len) }
+    }
+}
+
+impl Memory for SharedRing {
+    #[inline]
+    fn capacity(&self) -> usize {
+        RING
+    }
+    #[inline]
+    fn head(&self) -> u64 {
+        self.region.u64_at(self.head).load(Ordering::Acquire)
+    }
+    #[inline]
+    fn set_head(&self, head: u64) {
+        self.region.u64_at(self.head).store(head, Ordering::Release);
+    }
+    #[inline]
+    fn tail(&self) -> u64 {
+        self.region.u64_at(self.tail).load(Ordering::Acquire)
+    }
+    #[inline]
+    fn set_tail(&self, tail: u64) {
+        self.region.u64_at(self.tail).store(tail, Ordering::Release);
+    }
+    #[inline]
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= RING, "inside the ring");
+        self.region.write(self.data + offset, bytes);
+    }
+    #[inline]
+    fn read(&self, offset: usize, bytes: &mut [u8]) {
+        assert!(offset + bytes.len() <= RING, "inside the ring");
+        self.region.read(self.data + offset, bytes);
+    }
+}
+
+/// What a worker says about itself as it goes; outlives it.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    region: Arc<Region>,
+}
+
+impl Progress {
+    pub(crate) fn new(region: Arc<Region>) -> Self {
+        Self { region }
+    }
+
+    /// Worker: this item of this chunk comes next.
+    #[inline]
+    pub(crate) fn set_running(&self, chunk: u64, item: u32) {
+        let word = chunk << 32 | u64::from(item);
+        self.region.u64_at(worker::RUNNING).store(word, Ordering::Release);
+    }
+
+    /// Parent: the chunk (its low 32 bits) and the item that came last.
+    pub(crate) fn running(&self) -> (u32, u32) {
+        let word = self.region.u64_at(worker::RUNNING).load(Ordering::Acquire);
+        ((word >> 32) as u32, word as u32)
+    }
+
+    /// Worker: so much of the frame that it is writing is complete.
+    #[inline]
+    pub(crate) fn set_committed(&self, committed: Committed) {
+        self.region.u64_at(worker::COMMITTED).store(committed.pack(), Ordering::Release);
+    }
+
+    /// Parent: what a worker that died had committed and not published.
+    pub(crate) fn committed(&self) -> Committed {
+        Committed::unpack(self.region.u64_at(worker::COMMITTED).load(Ordering::Acquire))
+    }
+}
+
+/// The complete part of a frame that is still being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// Where the frame starts, in words of eight bytes, cut to 24 bits: which frame this is about.
+    pub(crate) start: u32,
+    /// Entries complete.
+    pub(crate) count: u32,
+    /// Bytes of the body complete.
+    pub(crate) size: u32,
+}
+
+impl Committed {
+    pub(crate) fn tag(position: u64) -> u32 {
+        (position >> 3) as u32 & 0xFF_FFFF
+    }
+
+    fn pack(self) -> u64 {
+        debug_assert!(self.count < 1 << 20 && self.size < 1 << 20, "frames are smaller than the ring");
+        u64::from(self.start) << 40 | u64::from(self.count) << 20 | u64::from(self.size)
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self {
+            start: (word >> 40) as u32,
+            count: (word >> 20) as u32 & 0xF_FFFF,
+            size: word as u32 & 0xF_FFFF,
+        }
+    }
+}
+
+/// The words of a bell in shared memory.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedWords {
+    sleeper: Arc<Region>,
+    sleeping: usize,
+    ringers: Arc<Region>,
+    rings: usize,
+}
+
+impl Words for SharedWords {
+    fn set_sleeping(&self, sleeping: u32) {
+        self.sleeper.u32_at(self.sleeping).store(sleeping, Ordering::Relaxed);
+    }
+    fn sleeping(&self) -> u32 {
+        self.sleeper.u32_at(self.sleeping).load(Ordering::Relaxed)
+    }
+    fn rings(&self) -> u32 {
+        self.ringers.u32_at(self.rings).load(Ordering::Relaxed)
+    }
+    fn count_ring(&self) {
+        self.ringers.u32_at(self.rings).fetch_add(1, Ordering::Relaxed);
+    }
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+    fn sleep(&self, seen: u32, timeout: Option<Duration>) {
+        futex::wait(self.ringers.u32_at(self.rings), seen, timeout);
+    }
+    fn wake(&self) {
+        futex::wake(self.ringers.u32_at(self.rings));
+    }
+}
+
+/// The bell on which one worker sleeps.
+pub(crate) fn worker_bell(link: &Arc<Region>) -> Bell<SharedWords> {
+    Bell::new(SharedWords {
+        sleeper: link.clone(),
+        sleeping: worker::WORKER_SLEEPING,
+        ringers: link.clone(),
+        rings: parent::WORKER_RINGS,
+    })
+}
+
+/// The bell on which the parent's leading thread sleeps.
+pub(crate) fn parent_bell(bell: &Arc<Region>) -> Bell<SharedWords> {
+    Bell::new(SharedWords { sleeper: bell.clone(), sleeping: 0, ringers: bell.clone(), rings: PAGE })
+}
+
+/// Makes everything that only the parent writes read-only in this process, a worker.
+pub(crate) fn protect(link: &Region, bell: &Region) -> std::io::Result<()> {
+    // SAFETY: a worker writes only to the second half of its link ...
+    unsafe { link.protect(0, HALF) }?;
+    // SAFETY: ... and to the second page of the bell region.
+    unsafe { bell.protect(0, PAGE) }
+}

@@ -1,0 +1,260 @@
+//! The parent's end of the connection to one worker.
+//!
+//! [`Link`] is the contract that the driver relies on; [`RingLink`] meets it with shared memory, and
+//! `in_memory.rs` with a queue for tests. Only the driver calls a link, under its lock, so nothing here locks.
+
+use std::io;
+use std::sync::Arc;
+
+use super::bell::Bell;
+use super::control::{Parcels, Setup, Terms};
+use super::layout::{self, Committed, INLINE_MAX, Progress, SharedRing, SharedWords};
+use super::region::Region;
+use super::ring::{Consumer, Memory, Producer};
+use super::segment::{Mapped, Segments};
+use crate::codec::ALIGN;
+use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+
+pub(crate) use super::ring::Corrupt;
+
+/// Where a frame that was sent lies, to revoke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent(pub(crate) u64);
+
+/// What the driver can do with one worker.
+pub(crate) trait Link: Send {
+    /// Sends a frame without blocking and without waking anybody. `None`: there is no room now.
+    ///
+    /// A body over [`max_body`](Self::max_body) must be a single entry.
+    ///
+    /// # Errors
+    ///
+    /// If no memory can be had for a large body.
+    fn try_send(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>>;
+
+    /// Largest body of several entries.
+    fn max_body(&self) -> usize;
+
+    /// Asks the worker to skip the items of that frame that it has not started.
+    fn revoke(&mut self, sent: Sent);
+
+    /// Wakes the worker if it sleeps. Call it after sending, once for several frames.
+    fn ring(&mut self);
+
+    /// Tells whether [`receive`](Self::receive) has something; cheap.
+    fn has_more(&self) -> bool;
+
+    /// Appends the next frame's body to `body`. All entries are inline then, wherever they came from.
+    ///
+    /// # Errors
+    ///
+    /// If what the worker wrote cannot be a frame; the link is of no more use then.
+    fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt>;
+
+    /// Appends what a worker that is dead had finished and not sent, once all frames are received.
+    fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader>;
+
+    /// The chunk (its low 32 bits) and the item that the worker last said it is running.
+    fn running(&self) -> (u32, u32);
+}
+
+/// A link of two rings in shared memory.
+pub(crate) struct RingLink {
+    args: Producer<SharedRing>,
+    results: Consumer<SharedRing>,
+    worker: Bell<SharedWords>,
+    progress: Progress,
+    parcels: Parcels,
+    segments: Segments,
+    mapped: Mapped,
+}
+
+impl std::fmt::Debug for RingLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RingLink").field("args", &self.args).field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
+/// What all workers of a pool share: the bell on which the parent's leading thread sleeps.
+#[derive(Clone, Debug)]
+pub(crate) struct ParentBell {
+    region: Arc<Region>,
+    bell: Arc<Bell<SharedWords>>,
+}
+
+impl ParentBell {
+    pub(crate) fn new() -> io::Result<Self> {
+        let region = Arc::new(Region::new(layout::BELL)?);
+        let bell = Arc::new(layout::parent_bell(&region));
+        Ok(Self { region, bell })
+    }
+}
+
+impl std::ops::Deref for ParentBell {
+    type Target = Bell<SharedWords>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.bell
+    }
+}
+
+impl RingLink {
+    /// Makes the memory and channels of a link, and the message that gives a worker its end.
+    pub(crate) fn new(bell: &ParentBell, terms: Terms) -> io::Result<(Self, Setup)> {
+        let region = Arc::new(Region::new(layout::LINK)?);
+        let (parcels, parcels_in, parcels_out) = Parcels::pair()?;
+        let setup = Setup {
+            link: region.handle(),
+            bell: bell.region.handle(),
+            parcels_in,
+            parcels_out,
+            terms,
+        };
+        let link = Self {
+            args: Producer::new(SharedRing::args(region.clone())),
+            results: Consumer::new(SharedRing::results(region.clone())),
+            worker: layout::worker_bell(&region),
+            progress: Progress::new(region),
+            parcels,
+            segments: Segments::default(),
+            mapped: Mapped::default(),
+        };
+        Ok((link, setup))
+    }
+
+    /// Sends a body of one large entry through a segment.
+    fn try_send_large(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
+        let (entry, bytes) = Entries::new(body).next().expect("a body holds whole entries");
+        debug_assert_eq!(entry.footprint(), body.len(), "a body this large is a single entry");
+        let len = FrameHeader::SIZE + EntryHeader::SIZE;
+        let Some(at) = self.args.reserve(len) else { return Ok(None) };
+        let released = self.args.consumed();
+        let id = self.segments.put(bytes, released, &self.parcels)?;
+        header.size = EntryHeader::SIZE as u32;
+        self.args.write(at, &header.to_bytes());
+        self.args.write(at + FrameHeader::SIZE as u64, &EntryHeader { segment: id, ..entry }.to_bytes());
+        let end = at + len as u64;
+        self.segments.hold(id, end);
+        self.args.publish(end);
+        Ok(Some(Sent(at)))
+    }
+
+    /// Checks that the body from `start` on is made of as many whole entries as the header says, and replaces
+    /// those that lie in segments by what they refer to.
+    fn normalize(&mut self, header: &FrameHeader, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
+        let mut entries = Entries::new(&body[start..]);
+        let (mut found, mut large) = (0, false);
+        for (entry, _) in entries.by_ref() {
+            found += 1;
+            large |= entry.segment != 0;
+        }
+        if found != header.count as usize || entries.position() != body.len() - start {
+            return Err(Corrupt(format!(
+                "a body of {} bytes holds {found} entries in {} bytes, and its header says {}",
+                body.len() - start,
+                entries.position(),
+                header.count
+            )));
+        }
+        if large { self.fetch_large(body, start) } else { Ok(()) }
+    }
+
+    fn fetch_large(&mut self, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
+        let given = body.split_off(start);
+        for (entry, bytes) in Entries::new(&given) {
+            let inline = EntryHeader { segment: 0, ..entry };
+            body.extend_from_slice(&inline.to_bytes());
+            if entry.segment == 0 {
+                body.extend_from_slice(bytes);
+            } else {
+                let region = self.mapped.find(entry.segment, entry.len, &self.parcels)?;
+                let at = body.len();
+                body.reserve_exact(entry.len.next_multiple_of(ALIGN));
+                body.resize(at + entry.len, 0);
+                region.read(0, &mut body[at..]);
+            }
+            body.resize(body.len().next_multiple_of(ALIGN), 0);
+        }
+        Ok(())
+    }
+}
+
+impl Link for RingLink {
+    fn try_send(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
+        if body.len() > INLINE_MAX {
+            return self.try_send_large(header, body);
+        }
+        let len = FrameHeader::SIZE + body.len();
+        let Some(at) = self.args.reserve(len) else { return Ok(None) };
+        header.size = body.len() as u32;
+        self.args.write(at, &header.to_bytes());
+        self.args.write(at + FrameHeader::SIZE as u64, body);
+        self.args.publish(at + len as u64);
+        Ok(Some(Sent(at)))
+    }
+
+    fn max_body(&self) -> usize {
+        INLINE_MAX
+    }
+
+    fn revoke(&mut self, sent: Sent) {
+        // Once the worker gave the frame's memory back, something else may lie there.
+        if self.args.consumed() > sent.0 {
+            return;
+        }
+        let offset = self.args.offset(sent.0) + FrameHeader::REVOKED_OFFSET;
+        self.args.memory().word(offset).store(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn ring(&mut self) {
+        self.worker.ring();
+    }
+
+    #[inline]
+    fn has_more(&self) -> bool {
+        self.results.has_more()
+    }
+
+    fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt> {
+        let Some(front) = self.results.front()? else { return Ok(None) };
+        let start = body.len();
+        self.results.copy_body(&front, body);
+        self.normalize(&front.header, body, start)?;
+        self.results.release(front.end);
+        Ok(Some(front.header))
+    }
+
+    fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader> {
+        let committed = self.progress.committed();
+        let memory = self.results.memory().clone();
+        let capacity = memory.capacity() as u64;
+        let head = self.results.head();
+        // The frame starts where the next one is due, or, if it did not fit there, at the start of the ring.
+        let start = [head, head.next_multiple_of(capacity)]
+            .into_iter()
+            .find(|start| Committed::tag(*start) == committed.start)?;
+        let offset = (start % capacity) as usize;
+        let size = committed.size as usize;
+        if committed.count == 0 || offset + FrameHeader::SIZE + size > capacity as usize {
+            return None;
+        }
+        let mut bytes = [0; FrameHeader::SIZE];
+        memory.read(offset, &mut bytes);
+        let mut header = FrameHeader::from_bytes(&bytes);
+        header.count = committed.count;
+        header.size = committed.size;
+        let from = body.len();
+        body.resize(from + size, 0);
+        memory.read(offset + FrameHeader::SIZE, &mut body[from..]);
+        header.failed = Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32;
+        if header.kind() != Some(Kind::Done) || self.normalize(&header, body, from).is_err() {
+            body.truncate(from);
+            return None;
+        }
+        Some(header)
+    }
+
+    fn running(&self) -> (u32, u32) {
+        self.progress.running()
+    }
+}

@@ -1,0 +1,14 @@
+//! Moves frames between two processes: rings for small bodies, segments for large ones, and a
+//! control channel (ipc-channel) that delivers the memory of both.
+
+pub(crate) mod bell;
+pub(crate) mod control;
+#[cfg(test)]
+pub(crate) mod in_memory;
+mod layout;
+pub(crate) mod link;
+mod region;
+mod ring;
+mod segment;
+pub(crate) mod spin;
+pub(crate) mod worker_link;

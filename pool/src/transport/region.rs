@@ -1,0 +1,123 @@
+//! Shared memory as words and bytes: every access to it goes through here, bounds checked.
+//!
+//! Two processes map a region. Which of them may write where is a matter of [`layout`](super::layout):
+//! every word and every byte has one writer, but for the count of a bell.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use ipc_channel::ipc::IpcSharedMemory;
+
+use crate::sys::memory;
+
+/// Shared memory of a fixed size, mapped for as long as this lives.
+pub(crate) struct Region {
+    /// Keeps the mapping alive, and can be sent to another process.
+    memory: IpcSharedMemory,
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the base pointer is to a mapping that any thread may use; all access is through atomics or
+// through copies whose callers keep the one-writer rule.
+unsafe impl Send for Region {}
+// SAFETY: as for `Send`: no method needs the region for itself.
+unsafe impl Sync for Region {}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({} bytes)", self.len)
+    }
+}
+
+impl Region {
+    /// Makes a region of zeroes, all of its pages present.
+    pub(crate) fn new(len: usize) -> io::Result<Self> {
+        memory::probe(len)?;
+        // The library panics where memory or descriptors run out after all.
+        std::panic::catch_unwind(|| IpcSharedMemory::from_byte(0, len))
+            .map(Self::adopt)
+            .map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "shared memory could not be mapped"))
+    }
+
+    /// Uses a region that another process made.
+    pub(crate) fn adopt(mut memory: IpcSharedMemory) -> Self {
+        let len = memory.len();
+        // SAFETY: only the pointer is kept. No `&mut` to these bytes exists beyond this line, and all
+        // later access is by the raw copies and atomics below.
+        let base = unsafe { memory.deref_mut() }.as_mut_ptr();
+        Self { memory, base, len }
+    }
+
+    /// The handle to send to another process.
+    pub(crate) fn handle(&self) -> IpcSharedMemory {
+        self.memory.clone()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn u64_at(&self, offset: usize) -> &AtomicU64 {
+        self.check(offset, 8);
+        assert!(offset % 8 == 0, "words are aligned by the layout");
+        // SAFETY: inside the mapping, aligned (mappings start at pages), and only ever used as an atomic.
+        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) }
+    }
+
+    pub(crate) fn u32_at(&self, offset: usize) -> &AtomicU32 {
+        self.check(offset, 4);
+        assert!(offset % 4 == 0, "words are aligned by the layout");
+        // SAFETY: inside the mapping, aligned (mappings start at pages), and only ever used as an atomic.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) }
+    }
+
+    /// Copies bytes in. The caller is the one writer of this place, and nobody reads it now.
+    #[inline]
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+        self.check(offset, bytes.len());
+        // SAFETY: inside the mapping; `bytes` is memory of this process, so the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len()) }
+    }
+
+    /// Copies bytes out. A sound writer leaves this place alone meanwhile; after an unsound one the bytes
+    /// are of any value.
+    #[inline]
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
+        self.check(offset, bytes.len());
+        // SAFETY: inside the mapping; `bytes` is memory of this process, so the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), bytes.as_mut_ptr(), bytes.len()) }
+    }
+
+    /// Lends bytes in place.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, in any process, writes to this place while the slice lives.
+    pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
+        self.check(offset, len);
+        // SAFETY: inside the mapping, initialized, and unchanged by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset), len) }
+    }
+
+    /// Takes this process's right to write to some whole pages away.
+    ///
+    /// # Safety
+    ///
+    /// No code of this process writes there any more.
+    pub(crate) unsafe fn protect(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.check(offset, len);
+        // SAFETY: inside the mapping (it starts at a page), and nobody writes there by the caller's promise.
+        unsafe { memory::protect_from_writes(self.base.add(offset), len) }
+    }
+
+    #[inline]
+    fn check(&self, offset: usize, len: usize) {
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} bytes at {offset} of a region of {} bytes",
+            self.len
+        );
+    }
+}

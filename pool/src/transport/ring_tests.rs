@@ -1,0 +1,217 @@
+//! Tests of the ring: a model of a queue, corrupt memory, and loom for the order of its loads and stores.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const CAPACITY: usize = 256;
+
+/// Memory of one thread.
+#[derive(Clone)]
+struct Plain(Rc<(Cell<u64>, Cell<u64>, RefCell<Vec<u8>>)>);
+
+impl Plain {
+    fn new() -> Self {
+        Self(Rc::new((Cell::new(0), Cell::new(0), RefCell::new(vec![0xEE; CAPACITY]))))
+    }
+}
+
+impl Memory for Plain {
+    fn capacity(&self) -> usize {
+        CAPACITY
+    }
+    fn head(&self) -> u64 {
+        self.0.0.get()
+    }
+    fn set_head(&self, head: u64) {
+        self.0.0.set(head);
+    }
+    fn tail(&self) -> u64 {
+        self.0.1.get()
+    }
+    fn set_tail(&self, tail: u64) {
+        self.0.1.set(tail);
+    }
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        self.0.2.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    fn read(&self, offset: usize, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&self.0.2.borrow()[offset..offset + bytes.len()]);
+    }
+}
+
+/// Sends a frame whose body is `words` times `fill`; false if there was no room.
+fn send<M: Memory>(producer: &mut Producer<M>, chunk: u64, words: usize, fill: u8) -> bool {
+    let len = FrameHeader::SIZE + words * 8;
+    let Some(at) = producer.reserve(len) else { return false };
+    let header = FrameHeader { size: (words * 8) as u32, chunk, ..FrameHeader::new(Kind::Run) };
+    producer.write(at, &header.to_bytes());
+    producer.write(at + FrameHeader::SIZE as u64, &vec![fill; words * 8]);
+    producer.publish(at + len as u64);
+    true
+}
+
+fn receive<M: Memory>(consumer: &mut Consumer<M>) -> Option<(u64, Vec<u8>)> {
+    let front = consumer.front().expect("the producer is sound")?;
+    let mut body = Vec::new();
+    consumer.copy_body(&front, &mut body);
+    consumer.release(front.end);
+    Some((front.header.chunk, body))
+}
+
+proptest! {
+    #[test]
+    fn behaves_as_a_queue(steps in proptest::collection::vec(proptest::option::of(0usize..20), 1..300)) {
+        let memory = Plain::new();
+        let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
+        let mut model = VecDeque::new();
+        for (chunk, step) in steps.into_iter().enumerate() {
+            let chunk = chunk as u64;
+            match step {
+                Some(words) => {
+                    if send(&mut producer, chunk, words, chunk as u8) {
+                        model.push_back((chunk, vec![chunk as u8; words * 8]));
+                    } else {
+                        prop_assert!(!model.is_empty(), "an empty ring takes every frame of this size");
+                    }
+                }
+                None => prop_assert_eq!(receive(&mut consumer), model.pop_front()),
+            }
+        }
+        while let Some(expected) = model.pop_front() {
+            prop_assert_eq!(receive(&mut consumer), Some(expected));
+        }
+        prop_assert_eq!(receive(&mut consumer), None);
+    }
+
+    #[test]
+    fn corrupt_memory_is_an_error_or_a_frame_inside_it(bytes in proptest::collection::vec(any::<u8>(), CAPACITY),
+                                                       tail in any::<u64>(), small in any::<bool>()) {
+        let memory = Plain::new();
+        memory.write(0, &bytes);
+        memory.set_tail(if small { tail % (2 * CAPACITY as u64) } else { tail });
+        let mut consumer = Consumer::new(memory);
+        for _ in 0..CAPACITY {
+            match consumer.front() {
+                Ok(Some(front)) => {
+                    prop_assert!(front.body + front.header.size as usize <= CAPACITY);
+                    consumer.copy_body(&front, &mut Vec::new());
+                    consumer.release(front.end);
+                }
+                Ok(None) | Err(Corrupt(_)) => break,
+            }
+        }
+    }
+
+    #[test]
+    fn a_consumer_that_lies_about_its_head_cannot_make_the_producer_overwrite_what_is_unread(lie in any::<u64>()) {
+        let memory = Plain::new();
+        let mut producer = Producer::new(memory.clone());
+        while send(&mut producer, 1, 2, 0x11) {}
+        let tail = producer.tail();
+        memory.set_head(lie);
+        let freed = if lie <= tail { lie } else { 0 };
+        if let Some(at) = producer.reserve(FrameHeader::SIZE) {
+            prop_assert!(at + FrameHeader::SIZE as u64 - freed <= CAPACITY as u64);
+        }
+    }
+}
+
+#[test]
+fn a_frame_as_large_as_the_ring_fits_once_it_is_empty() {
+    let memory = Plain::new();
+    let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
+    let all = (CAPACITY - FrameHeader::SIZE) / 8;
+    assert!(send(&mut producer, 1, all, 1));
+    assert!(!send(&mut producer, 2, 0, 2));
+    assert_eq!(receive(&mut consumer), Some((1, vec![1; all * 8])));
+    assert!(send(&mut producer, 2, 0, 2));
+}
+
+mod ordering {
+    use loom::cell::UnsafeCell;
+    use loom::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Memory that tells loom about every access, a word at a time.
+    struct Watched {
+        head: AtomicU64,
+        tail: AtomicU64,
+        words: Vec<UnsafeCell<[u8; 8]>>,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            Self {
+                head: AtomicU64::new(0),
+                tail: AtomicU64::new(0),
+                words: (0..8).map(|_| UnsafeCell::new([0; 8])).collect(),
+            }
+        }
+    }
+
+    impl Memory for std::sync::Arc<Watched> {
+        fn capacity(&self) -> usize {
+            64
+        }
+        fn head(&self) -> u64 {
+            self.head.load(Ordering::Acquire)
+        }
+        fn set_head(&self, head: u64) {
+            self.head.store(head, Ordering::Release);
+        }
+        fn tail(&self) -> u64 {
+            self.tail.load(Ordering::Acquire)
+        }
+        fn set_tail(&self, tail: u64) {
+            self.tail.store(tail, Ordering::Release);
+        }
+        fn write(&self, offset: usize, bytes: &[u8]) {
+            for (word, bytes) in self.words[offset / 8..].iter().zip(bytes.chunks(8)) {
+                word.with_mut(|word| {
+                    // SAFETY: loom fails the test if any other access is concurrent with this one.
+                    unsafe { (*word)[..bytes.len()].copy_from_slice(bytes) }
+                });
+            }
+        }
+        fn read(&self, offset: usize, bytes: &mut [u8]) {
+            for (word, bytes) in self.words[offset / 8..].iter().zip(bytes.chunks_mut(8)) {
+                word.with(|word| {
+                    // SAFETY: loom fails the test if a write is concurrent with this read.
+                    bytes.copy_from_slice(unsafe { &(&*word)[..bytes.len()] });
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn no_byte_is_read_before_it_is_published_or_overwritten_before_it_is_released() {
+        loom::model(|| {
+            let memory = std::sync::Arc::new(Watched::new());
+            let mut producer = Producer::new(memory.clone());
+            let sender = loom::thread::spawn(move || {
+                for chunk in 1..=2 {
+                    while !send(&mut producer, chunk, 1, chunk as u8) {
+                        loom::thread::yield_now();
+                    }
+                }
+            });
+            let mut consumer = Consumer::new(memory);
+            for chunk in 1..=2 {
+                let (got, body) = loop {
+                    if let Some(frame) = receive(&mut consumer) {
+                        break frame;
+                    }
+                    loom::thread::yield_now();
+                };
+                assert_eq!((got, body), (chunk, vec![chunk as u8; 8]));
+            }
+            sender.join().unwrap();
+        });
+    }
+}

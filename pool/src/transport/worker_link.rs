@@ -1,0 +1,309 @@
+//! The worker's end of its link: an [`Inbox`] of frames to work on and an [`Outbox`] for what comes of them.
+//!
+//! The two are apart because a task borrows from the inbox while its result goes to the outbox. Results are written
+//! into the ring at once and committed one by one, but published in batches: publishing costs the
+//! parent a cache miss, and if this process dies the parent finds what was committed.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::bell::Bell;
+use super::control::{Parcels, Setup};
+use super::layout::{self, Committed, INLINE_MAX, Progress, SharedRing, SharedWords};
+use super::region::Region;
+use super::ring::{Consumer, Corrupt, Position, Producer};
+pub(crate) use super::ring::Front;
+use super::segment::{Mapped, Segments};
+use super::spin::Spin;
+use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+
+/// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
+const LONGEST_BATCH: Duration = Duration::from_micros(500);
+/// Items between two glances at the clock, at most.
+const MOST_UNTIMED: u32 = 64;
+
+/// Builds both halves from what the parent sent.
+pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
+    let link = Arc::new(Region::adopt(setup.link));
+    let bell = Arc::new(Region::adopt(setup.bell));
+    if link.len() != layout::LINK || bell.len() != layout::BELL {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the regions are of another layout"));
+    }
+    layout::protect(&link, &bell)?;
+    let parcels = Rc::new(Parcels { outgoing: setup.parcels_out, incoming: setup.parcels_in });
+    let inbox = Inbox {
+        args: Consumer::new(SharedRing::args(link.clone())),
+        bell: layout::worker_bell(&link),
+        mapped: Mapped::default(),
+        spin: Spin::new(setup.terms.may_spin),
+        parcels: parcels.clone(),
+    };
+    let outbox = Outbox {
+        results: Producer::new(SharedRing::results(link.clone())),
+        own: layout::worker_bell(&link),
+        parent: layout::parent_bell(&bell),
+        progress: Progress::new(link),
+        segments: Segments::default(),
+        parcels,
+        open: None,
+        published: Instant::now(),
+        until_glance: 1,
+        untimed: 1,
+    };
+    Ok((inbox, outbox))
+}
+
+/// Frames from the parent. It is trusted: it could run any code in this process anyway.
+pub(crate) struct Inbox {
+    args: Consumer<SharedRing>,
+    bell: Bell<SharedWords>,
+    mapped: Mapped,
+    parcels: Rc<Parcels>,
+    spin: Spin,
+}
+
+impl Inbox {
+    /// Waits for the next frame and makes sure that all of it can be read.
+    pub(crate) fn next(&mut self) -> Result<Front, Corrupt> {
+        if !self.args.has_more() {
+            self.wait();
+        }
+        loop {
+            if let Some(front) = self.args.front()? {
+                self.map_segment_of(&front)?;
+                return Ok(front);
+            }
+            self.wait();
+        }
+    }
+
+    fn wait(&mut self) {
+        let start = Instant::now();
+        let args = &self.args;
+        if !self.spin.look(|| args.has_more()) {
+            loop {
+                let seen = self.bell.prepare();
+                if self.args.has_more() {
+                    self.bell.cancel();
+                    break;
+                }
+                self.bell.sleep(seen, None);
+                if self.args.has_more() {
+                    break;
+                }
+            }
+        }
+        self.spin.learn(start.elapsed());
+    }
+
+    fn map_segment_of(&mut self, front: &Front) -> Result<(), Corrupt> {
+        match Entries::new(self.body(front)).next() {
+            Some((EntryHeader { segment: 0, .. }, _)) | None => Ok(()),
+            Some((entry, _)) => self.mapped.find(entry.segment, entry.len, &self.parcels).map(drop),
+        }
+    }
+
+    /// The items of a frame, in place.
+    pub(crate) fn items(&self, front: &Front) -> impl Iterator<Item = &[u8]> {
+        Entries::new(self.body(front)).map(|(entry, bytes)| match entry.segment {
+            0 => bytes,
+            id => self.mapped.bytes(id, entry.len),
+        })
+    }
+
+    fn body(&self, front: &Front) -> &[u8] {
+        // SAFETY: the frame was checked by `front`, is released only by `release`, which takes `&mut self`, and
+        // the parent leaves it alone until then, but for the word `revoked` of the header, which is not part of
+        // the body.
+        unsafe { self.args.memory().slice(front.body, front.header.size as usize) }
+    }
+
+    /// Tells whether the parent wants the rest of the frame's items skipped.
+    #[inline]
+    pub(crate) fn is_revoked(&self, front: &Front) -> bool {
+        let offset = front.body - FrameHeader::SIZE + FrameHeader::REVOKED_OFFSET;
+        self.args.memory().word(offset).load(Ordering::Relaxed) != 0
+    }
+
+    /// Gives the memory of a frame back to the parent.
+    pub(crate) fn release(&mut self, front: Front) {
+        self.args.release(front.end);
+    }
+}
+
+/// Frames to the parent.
+pub(crate) struct Outbox {
+    results: Producer<SharedRing>,
+    own: Bell<SharedWords>,
+    parent: Bell<SharedWords>,
+    progress: Progress,
+    segments: Segments,
+    parcels: Rc<Parcels>,
+    open: Option<Open>,
+    /// When something was published last, or the chunk was begun.
+    published: Instant,
+    /// Items until the next glance at the clock, and how many were agreed on last time.
+    until_glance: u32,
+    untimed: u32,
+}
+
+/// A frame that is being written.
+struct Open {
+    at: Position,
+    header: FrameHeader,
+}
+
+impl Open {
+    fn end(&self) -> Position {
+        self.at + (FrameHeader::SIZE + self.header.size as usize) as u64
+    }
+}
+
+impl Outbox {
+    /// Sends a frame that is no result.
+    pub(crate) fn send(&mut self, kind: Kind, status: Status, bytes: &[u8]) {
+        self.put(FrameHeader::new(kind), status, bytes);
+        self.publish();
+    }
+
+    /// Says that a chunk comes next.
+    pub(crate) fn begin_chunk(&mut self) {
+        self.published = Instant::now();
+    }
+
+    /// Says that this item comes next: if this process dies from now on, it is the one that is lost.
+    #[inline]
+    pub(crate) fn begin_item(&self, chunk: u64, item: u32) {
+        self.progress.set_running(chunk, item);
+    }
+
+    /// Writes and commits the outcome of an item.
+    #[inline]
+    pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, bytes: &[u8]) {
+        let header = FrameHeader { chunk, first: item, ..FrameHeader::new(Kind::Done) };
+        self.put(header, status, bytes);
+        self.until_glance -= 1;
+        if self.until_glance == 0 {
+            self.glance();
+        }
+    }
+
+    /// Publishes what has waited for long enough, and settles when to look again.
+    fn glance(&mut self) {
+        let waited = self.published.elapsed();
+        let count = self.open.as_ref().map_or(1, |open| open.header.count.max(1));
+        let short = waited / count < Duration::from_micros(1);
+        self.untimed = if short { (self.untimed * 2).min(MOST_UNTIMED) } else { 1 };
+        self.until_glance = self.untimed;
+        if waited >= LONGEST_BATCH {
+            self.publish();
+        }
+    }
+
+    /// Appends to the open frame or opens one like `header`.
+    fn put(&mut self, header: FrameHeader, status: Status, bytes: &[u8]) {
+        if bytes.len() > INLINE_MAX {
+            return self.put_large(header, status, bytes);
+        }
+        let entry = EntryHeader::inline(status, bytes.len());
+        let at = self.place(header, entry.footprint());
+        self.results.write(at, &entry.to_bytes());
+        self.results.write(at + EntryHeader::SIZE as u64, bytes);
+        self.count(entry.footprint(), status);
+    }
+
+    /// Puts bytes into a segment and its id into a frame of its own.
+    fn put_large(&mut self, header: FrameHeader, status: Status, bytes: &[u8]) {
+        self.publish();
+        let released = self.results.consumed();
+        match self.segments.put(bytes, released, &self.parcels) {
+            Ok(segment) => {
+                let at = self.place(header, EntryHeader::SIZE);
+                self.results.write(at, &EntryHeader { len: bytes.len(), status, segment }.to_bytes());
+                self.count(EntryHeader::SIZE, status);
+                if let Some(open) = &self.open {
+                    self.segments.hold(segment, open.end());
+                }
+                self.publish();
+            }
+            Err(error) => {
+                let reason = format!("no shared memory for {} bytes: {error}", bytes.len());
+                self.put(header, Status::EncodeFailed, reason.as_bytes());
+            }
+        }
+    }
+
+    /// Finds room for an entry, in the open frame if it is for the same chunk and has some.
+    fn place(&mut self, header: FrameHeader, len: usize) -> Position {
+        if let Some(open) = &self.open {
+            let end = open.end();
+            let same = open.header.chunk == header.chunk && open.header.size as usize + len <= INLINE_MAX;
+            if same && self.results.can_extend(end + len as u64) {
+                return end;
+            }
+            self.publish();
+        }
+        let needed = FrameHeader::SIZE + len;
+        let at = loop {
+            if let Some(at) = self.results.reserve(needed) {
+                break at;
+            }
+            self.wait_for_room(needed);
+        };
+        self.results.write(at, &header.to_bytes());
+        self.open = Some(Open { at, header });
+        at + FrameHeader::SIZE as u64
+    }
+
+    /// Counts an entry that is complete.
+    #[inline]
+    fn count(&mut self, footprint: usize, status: Status) {
+        let Some(open) = &mut self.open else { unreachable!("`place` opened a frame for this entry") };
+        open.header.size += footprint as u32;
+        open.header.count += 1;
+        open.header.failed += u32::from(status != Status::Ok);
+        self.progress.set_committed(Committed {
+            start: Committed::tag(open.at),
+            count: open.header.count,
+            size: open.header.size,
+        });
+    }
+
+    /// Sends the open frame, if there is one, and wakes the parent if it sleeps.
+    pub(crate) fn publish(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        let now = Instant::now();
+        open.header.task_or_nanos = (now - self.published).as_nanos() as u64;
+        self.published = now;
+        self.results.write(open.at, &open.header.to_bytes());
+        self.results.publish(open.end());
+        self.parent.ring();
+    }
+
+    /// Sleeps until the parent has taken something; it rings after it did.
+    fn wait_for_room(&mut self, needed: usize) {
+        loop {
+            let seen = self.own.prepare();
+            if self.results.reserve(needed).is_some() {
+                self.own.cancel();
+                return;
+            }
+            self.own.sleep(seen, None);
+            if self.results.reserve(needed).is_some() {
+                return;
+            }
+        }
+    }
+}
+
+impl Mapped {
+    /// The first bytes of a segment that was found before.
+    fn bytes(&self, id: u16, len: usize) -> &[u8] {
+        let region = self.get(id).unwrap_or_else(|| unreachable!("`map_segment_of` found segment {id}"));
+        // SAFETY: the parent writes to a segment only when the frame that speaks of it was released.
+        unsafe { region.slice(0, len) }
+    }
+}

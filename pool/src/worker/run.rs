@@ -1,0 +1,37 @@
+//! The one place that calls user code in a worker.
+
+use crate::codec;
+use crate::frame::Status;
+use crate::handshake::PanicReport;
+use crate::registry::{Call, Run, Stage};
+use crate::worker::panics;
+
+/// Runs one item. Afterwards `out` holds the bytes that go with the status, and nothing else.
+pub(crate) fn run_item(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
+    out.clear();
+    let mut stage = Stage::Decoding;
+    let outcome = panics::catch(|| {
+        let mut call = Call::new(item, out, &mut stage);
+        run(&mut call)
+    });
+    match outcome {
+        Ok(Ok(())) => Status::Ok,
+        Ok(Err(error)) => fail(stage, &error.to_string(), out),
+        Err(report) if matches!(stage, Stage::Running | Stage::Dropping) => panicked(&report, out),
+        Err(report) => fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out),
+    }
+}
+
+fn fail(stage: Stage, reason: &str, out: &mut Vec<u8>) -> Status {
+    out.clear();
+    out.extend_from_slice(reason.as_bytes());
+    if stage == Stage::Decoding { Status::DecodeFailed } else { Status::EncodeFailed }
+}
+
+fn panicked(report: &PanicReport, out: &mut Vec<u8>) -> Status {
+    out.clear();
+    match codec::to_bytes(report, out) {
+        Ok(()) => Status::Panicked,
+        Err(error) => fail(Stage::Encoding, &error.to_string(), out),
+    }
+}

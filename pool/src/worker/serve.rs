@@ -1,0 +1,122 @@
+//! A worker's life: set up, take frames, run their items, exit.
+
+use std::io::Write;
+
+use crate::frame::{FrameHeader, Kind, Status};
+use crate::handshake;
+use crate::id::TaskId;
+use crate::registry::{Entry, Registry};
+use crate::sys::{process, signals};
+use crate::transport::control::{Setup, Terms};
+use crate::transport::worker_link::{self, Inbox, Outbox};
+use crate::worker::{panics, run};
+
+/// Serves the parent until it says that it is enough.
+pub(crate) fn serve(setup: Setup) -> ! {
+    let terms = setup.terms;
+    if !process::die_with_parent(terms.parent) {
+        process::exit_at_once(handshake::EXIT_NO_PARENT);
+    }
+    process::lead_own_group();
+    process::name_thread(c"pool-worker");
+    signals::set_up_worker();
+    handshake::set_depth(terms.depth);
+    panics::install_hook();
+    let (Ok((inbox, outbox)), Ok(registry)) = (worker_link::adopt(setup), Registry::get()) else {
+        process::exit_at_once(handshake::EXIT_NO_LINK);
+    };
+    let code = Worker { inbox, outbox, registry, out: Vec::new() }.work();
+    exit(terms, code)
+}
+
+fn exit(terms: Terms, code: i32) -> ! {
+    if terms.is_image {
+        let _ = std::io::stdout().flush();
+        let _ = std::io::stderr().flush();
+        process::exit_at_once(code);
+    }
+    std::process::exit(code)
+}
+
+struct Worker {
+    inbox: Inbox,
+    outbox: Outbox,
+    registry: &'static Registry,
+    /// Where results are encoded, used again for every item.
+    out: Vec<u8>,
+}
+
+impl Worker {
+    /// Works until told to exit; returns the exit code.
+    fn work(mut self) -> i32 {
+        loop {
+            let Ok(front) = self.inbox.next() else { return handshake::EXIT_NO_LINK };
+            match front.header.kind() {
+                Some(Kind::Run) => {
+                    let entry = self.registry.find(task_of(&front.header));
+                    self.run_chunk(&front, entry);
+                }
+                Some(Kind::Start) => {
+                    let status = self.run_once(&front);
+                    let kind = if status == Status::Ok { Kind::Ready } else { Kind::Refused };
+                    self.outbox.send(kind, status, if status == Status::Ok { &[] } else { &self.out });
+                    if status != Status::Ok {
+                        return handshake::EXIT_REFUSED;
+                    }
+                }
+                Some(Kind::Exit) => {
+                    // Nobody waits for what the finalizer has to say.
+                    self.run_once(&front);
+                    return 0;
+                }
+                _ => return handshake::EXIT_NO_LINK,
+            }
+            self.inbox.release(front);
+        }
+    }
+
+    fn run_chunk(&mut self, front: &worker_link::Front, entry: Option<&'static Entry>) {
+        let chunk = front.header.chunk;
+        self.outbox.begin_chunk();
+        for (index, item) in self.inbox.items(front).enumerate() {
+            let index = index as u32;
+            let status = if self.inbox.is_revoked(front) {
+                self.out.clear();
+                Status::Skipped
+            } else if let Some(entry) = entry {
+                self.outbox.begin_item(chunk, index);
+                run::run_item(entry.run(), item, &mut self.out)
+            } else {
+                self.out.clear();
+                Status::UnknownTask
+            };
+            self.outbox.commit(chunk, index, status, &self.out);
+        }
+        self.outbox.publish();
+        self.shrink();
+    }
+
+    /// Runs the only item of a frame, if there is one: the initializer or the finalizer.
+    fn run_once(&mut self, front: &worker_link::Front) -> Status {
+        let mut status = Status::Ok;
+        if let Some(item) = self.inbox.items(front).next() {
+            status = match self.registry.find(task_of(&front.header)) {
+                Some(entry) => run::run_item(entry.run(), item, &mut self.out),
+                None => Status::UnknownTask,
+            };
+        }
+        status
+    }
+
+    /// Keeps no memory of one large result for ever.
+    fn shrink(&mut self) {
+        const KEEP: usize = 16 << 20;
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+    }
+}
+
+fn task_of(header: &FrameHeader) -> TaskId {
+    TaskId::from_raw(header.task_or_nanos)
+}
