@@ -29,10 +29,6 @@ impl Entry {
         Self { name, signature, run }
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
-    }
-
     pub(crate) fn run(&self) -> Run {
         self.run
     }

@@ -1,0 +1,174 @@
+//! A link without a process, for tests of the driver.
+//!
+//! The test plays the worker: it looks at what was sent and answers as it likes, also wrongly.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use super::link::{Corrupt, Link, Sent};
+use crate::frame::{Entries, FrameHeader, Kind, Status, append_entry};
+
+/// The driver's end.
+#[derive(Debug)]
+pub(crate) struct InMemoryLink {
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// The test's end.
+#[derive(Clone, Debug)]
+pub(crate) struct FakeWorker {
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    sent: VecDeque<Received>,
+    revoked: Vec<u64>,
+    frames: u64,
+    answers: VecDeque<Result<(FrameHeader, Vec<u8>), Corrupt>>,
+    committed: Option<(FrameHeader, Vec<u8>)>,
+    running: (u32, u32),
+    rings: u32,
+    capacity: usize,
+}
+
+/// A frame that the driver sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) header: FrameHeader,
+    pub(crate) items: Vec<Vec<u8>>,
+    at: u64,
+}
+
+/// A link and its other end; at most `capacity` frames may lie unread in it.
+pub(crate) fn link(capacity: usize) -> (InMemoryLink, FakeWorker) {
+    let shared = Arc::new(Mutex::new(Shared { capacity, ..Shared::default() }));
+    (InMemoryLink { shared: shared.clone() }, FakeWorker { shared })
+}
+
+impl FakeWorker {
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no test panics in here")
+    }
+
+    /// Takes the oldest frame that was sent.
+    pub(crate) fn take(&self) -> Option<Received> {
+        self.shared().sent.pop_front()
+    }
+
+    /// Takes the frame with which every link begins, and says that all is well.
+    pub(crate) fn get_ready(&self) {
+        let start = self.take().expect("a driver says `Start` first");
+        assert_eq!(start.header.kind(), Some(Kind::Start));
+        self.answer(FrameHeader::new(Kind::Ready), &[]);
+    }
+
+    pub(crate) fn is_revoked(&self, frame: &Received) -> bool {
+        self.shared().revoked.contains(&frame.at)
+    }
+
+    pub(crate) fn rings(&self) -> u32 {
+        self.shared().rings
+    }
+
+    /// Sends a frame with these outcomes.
+    pub(crate) fn answer(&self, header: FrameHeader, outcomes: &[(Status, &[u8])]) {
+        let frame = Self::frame(header, outcomes);
+        self.shared().answers.push_back(Ok(frame));
+    }
+
+    /// Echoes items `first..first + count` of a chunk: every result is the bytes of its item.
+    pub(crate) fn echo(&self, chunk: &Received, first: usize, count: usize) {
+        let header = Self::done(chunk, first);
+        let items = &chunk.items[first..first + count];
+        let outcomes: Vec<_> = items.iter().map(|item| (Status::Ok, &item[..])).collect();
+        self.answer(header, &outcomes);
+    }
+
+    /// The header of results for a chunk.
+    pub(crate) fn done(chunk: &Received, first: usize) -> FrameHeader {
+        let header = FrameHeader::new(Kind::Done);
+        FrameHeader { chunk: chunk.header.chunk, first: first as u32, task_or_nanos: 1000, ..header }
+    }
+
+    pub(crate) fn send_garbage(&self) {
+        self.shared().answers.push_back(Err(Corrupt("the test says so".to_owned())));
+    }
+
+    /// Has committed results that it never publishes.
+    pub(crate) fn commit(&self, header: FrameHeader, outcomes: &[(Status, &[u8])]) {
+        self.shared().committed = Some(Self::frame(header, outcomes));
+    }
+
+    pub(crate) fn set_running(&self, chunk: &Received, item: u32) {
+        self.shared().running = (chunk.header.chunk as u32, item);
+    }
+
+    fn frame(mut header: FrameHeader, outcomes: &[(Status, &[u8])]) -> (FrameHeader, Vec<u8>) {
+        let mut body = Vec::new();
+        for (status, bytes) in outcomes {
+            let _ = append_entry::<()>(&mut body, |out| {
+                out.extend_from_slice(bytes);
+                Ok(*status)
+            });
+            header.count += 1;
+            header.failed += u32::from(*status != Status::Ok);
+        }
+        header.size = body.len() as u32;
+        (header, body)
+    }
+}
+
+impl InMemoryLink {
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().expect("no test panics in here")
+    }
+}
+
+impl Link for InMemoryLink {
+    fn try_send(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
+        let mut shared = self.shared();
+        if shared.sent.len() >= shared.capacity {
+            return Ok(None);
+        }
+        shared.frames += 1;
+        let at = shared.frames;
+        let items = Entries::new(body).map(|(_, bytes)| bytes.to_vec()).collect();
+        shared.sent.push_back(Received { header, items, at });
+        Ok(Some(Sent(at)))
+    }
+
+    fn max_body(&self) -> usize {
+        1 << 10
+    }
+
+    fn revoke(&mut self, sent: Sent) {
+        self.shared().revoked.push(sent.0);
+    }
+
+    fn ring(&mut self) {
+        self.shared().rings += 1;
+    }
+
+    fn has_more(&self) -> bool {
+        !self.shared().answers.is_empty()
+    }
+
+    fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt> {
+        let Some(answer) = self.shared().answers.pop_front() else { return Ok(None) };
+        let (header, bytes) = answer?;
+        body.extend_from_slice(&bytes);
+        Ok(Some(header))
+    }
+
+    fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader> {
+        let (header, bytes) = self.shared().committed.take()?;
+        body.extend_from_slice(&bytes);
+        Some(header)
+    }
+
+    fn running(&self) -> (u32, u32) {
+        self.shared().running
+    }
+}

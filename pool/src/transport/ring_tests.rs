@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 
 const CAPACITY: usize = 256;
+/// Words in the largest body that a ring of that capacity is sure to take.
+const MOST_WORDS: usize = (CAPACITY / 2 - FrameHeader::SIZE) / 8;
 
 /// Memory of one thread.
 #[derive(Clone)]
@@ -65,7 +67,7 @@ fn receive<M: Memory>(consumer: &mut Consumer<M>) -> Option<(u64, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn behaves_as_a_queue(steps in proptest::collection::vec(proptest::option::of(0usize..20), 1..300)) {
+    fn behaves_as_a_queue(steps in proptest::collection::vec(proptest::option::of(0usize..=MOST_WORDS), 1..300)) {
         let memory = Plain::new();
         let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
         let mut model = VecDeque::new();
@@ -122,14 +124,14 @@ proptest! {
 }
 
 #[test]
-fn a_frame_as_large_as_the_ring_fits_once_it_is_empty() {
-    let memory = Plain::new();
-    let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
-    let all = (CAPACITY - FrameHeader::SIZE) / 8;
-    assert!(send(&mut producer, 1, all, 1));
-    assert!(!send(&mut producer, 2, 0, 2));
-    assert_eq!(receive(&mut consumer), Some((1, vec![1; all * 8])));
-    assert!(send(&mut producer, 2, 0, 2));
+fn a_frame_of_half_the_ring_fits_wherever_the_empty_ring_stands() {
+    for words in 0..=MOST_WORDS {
+        let memory = Plain::new();
+        let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
+        assert!(send(&mut producer, 1, words, 1) && receive(&mut consumer).is_some());
+        assert!(send(&mut producer, 2, MOST_WORDS, 2), "after {words} words");
+        assert_eq!(receive(&mut consumer), Some((2, vec![2; MOST_WORDS * 8])));
+    }
 }
 
 mod ordering {
@@ -150,14 +152,14 @@ mod ordering {
             Self {
                 head: AtomicU64::new(0),
                 tail: AtomicU64::new(0),
-                words: (0..8).map(|_| UnsafeCell::new([0; 8])).collect(),
+                words: (0..16).map(|_| UnsafeCell::new([0; 8])).collect(),
             }
         }
     }
 
     impl Memory for std::sync::Arc<Watched> {
         fn capacity(&self) -> usize {
-            64
+            128
         }
         fn head(&self) -> u64 {
             self.head.load(Ordering::Acquire)
@@ -175,7 +177,7 @@ mod ordering {
             for (word, bytes) in self.words[offset / 8..].iter().zip(bytes.chunks(8)) {
                 word.with_mut(|word| {
                     // SAFETY: loom fails the test if any other access is concurrent with this one.
-                    unsafe { (*word)[..bytes.len()].copy_from_slice(bytes) }
+                    unsafe { (&mut *word)[..bytes.len()].copy_from_slice(bytes) }
                 });
             }
         }
@@ -195,14 +197,14 @@ mod ordering {
             let memory = std::sync::Arc::new(Watched::new());
             let mut producer = Producer::new(memory.clone());
             let sender = loom::thread::spawn(move || {
-                for chunk in 1..=2 {
+                for chunk in 1..=3 {
                     while !send(&mut producer, chunk, 1, chunk as u8) {
                         loom::thread::yield_now();
                     }
                 }
             });
             let mut consumer = Consumer::new(memory);
-            for chunk in 1..=2 {
+            for chunk in 1..=3 {
                 let (got, body) = loop {
                     if let Some(frame) = receive(&mut consumer) {
                         break frame;
