@@ -86,7 +86,11 @@ impl<'b> Writer<'b> {
     }
 
     /// Appends an owned value, or one that the receiver will own.
+    #[inline]
     pub fn value<T: Serialize + 'static>(&mut self, value: &T) -> Result<(), CodecError> {
+        if numbers::append_number(value, self.out) {
+            return Ok(());
+        }
         match numbers::of_vec(value) {
             Some(numbers) => self.raw(numbers.bytes, numbers.align),
             None => postcard::serialize_with_flavor(value, Append(self.out))
@@ -161,7 +165,11 @@ impl<'f> Reader<'f> {
     }
 
     /// Reads a value that the caller owns.
+    #[inline]
     pub fn value<T: DeserializeOwned + 'static>(&mut self) -> Result<T, CodecError> {
+        if let Some(number) = numbers::number_from(|size| self.take(size))? {
+            return Ok(number);
+        }
         match numbers::vec_from(|align| self.raw(align))? {
             Some(vec) => Ok(vec),
             None => self.formatted(),
@@ -197,16 +205,26 @@ impl<'f> Reader<'f> {
         Ok(value)
     }
 
+    /// Length, padding and bytes, as [`Writer::raw`] wrote them.
     fn raw(&mut self, align: usize) -> Result<&'f [u8], CodecError> {
-        let short = || CodecError::new("the bytes end before the value does");
-        let length = self.item.get(self.at..self.at + size_of::<u64>()).ok_or_else(short)?;
+        let length = self.take(size_of::<u64>())?;
         let length = u64::from_le_bytes(length.try_into().expect("eight bytes were taken"));
-        let start = (self.at + size_of::<u64>()).next_multiple_of(align);
-        let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length)).ok_or_else(short)?;
-        let bytes = self.item.get(start..end).ok_or_else(short)?;
+        self.take(padding(self.at, align))?;
+        self.take(usize::try_from(length).map_err(|_| short())?)
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> Result<&'f [u8], CodecError> {
+        let end = self.at.checked_add(len).ok_or_else(short)?;
+        let bytes = self.item.get(self.at..end).ok_or_else(short)?;
         self.at = end;
         Ok(bytes)
     }
+}
+
+#[cold]
+fn short() -> CodecError {
+    CodecError::new("the bytes end before the value does")
 }
 
 /// Encodes one value that is no item, such as what a worker reports of a panic.
@@ -271,6 +289,32 @@ mod numbers {
 
     fn bytes_of<N: bytemuck::Pod>(slice: &[N]) -> Option<Numbers<'_>> {
         Some(Numbers { bytes: bytemuck::cast_slice(slice), align: align_of::<N>() })
+    }
+
+    /// Appends `value` if it is a single plain number: as its bytes, which costs less than a shorter encoding saves.
+    #[inline]
+    pub(super) fn append_number<T: 'static>(value: &T, out: &mut Vec<u8>) -> bool {
+        if_number!(T, |N| match (value as &dyn Any).downcast_ref::<N>() {
+            Some(number) => {
+                out.extend_from_slice(&number.to_le_bytes());
+                true
+            }
+            None => false,
+        });
+        false
+    }
+
+    /// Reads a `T` if it is a single plain number; `take` yields that many bytes.
+    #[inline]
+    pub(super) fn number_from<'f, T: 'static>(
+        take: impl FnOnce(usize) -> Result<&'f [u8], CodecError>,
+    ) -> Result<Option<T>, CodecError> {
+        if_number!(T, |N| {
+            let bytes = take(size_of::<N>())?;
+            let mut number = Some(N::from_le_bytes(bytes.try_into().expect("so many bytes were taken")));
+            Ok((&mut number as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
+        });
+        Ok(None)
     }
 
     /// The bytes of `value` if it is a `Vec` of plain numbers.

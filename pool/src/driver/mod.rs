@@ -447,8 +447,7 @@ impl<L: Link> Driver<L> {
     fn feed_the_hungry(&mut self) {
         let may_have_room =
             |worker: &Worker<L>| worker.state == State::Ready && worker.quota > 0 && !worker.is_full;
-        let some_room =
-            self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(|worker| may_have_room(worker));
+        let some_room = self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(may_have_room);
         if some_room && let Some(job) = self.jobs.feed_next() {
             job.set_news();
             self.effects.notify.push(job);

@@ -122,6 +122,11 @@ impl Memory for SharedRing {
         assert!(offset + bytes.len() <= RING, "inside the ring");
         self.region.read(self.data + offset, bytes);
     }
+    #[inline]
+    fn append_to(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        assert!(offset + len <= RING, "inside the ring");
+        self.region.append_to(self.data + offset, len, out);
+    }
 }
 
 /// What a worker says about itself as it goes; outlives it.

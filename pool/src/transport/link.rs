@@ -168,10 +168,8 @@ impl RingLink {
                 body.extend_from_slice(bytes);
             } else {
                 let region = self.mapped.find(entry.segment, entry.len, &self.parcels)?;
-                let at = body.len();
                 body.reserve_exact(entry.len.next_multiple_of(ALIGN));
-                body.resize(at + entry.len, 0);
-                region.read(0, &mut body[at..]);
+                region.append_to(0, entry.len, body);
             }
             body.resize(body.len().next_multiple_of(ALIGN), 0);
         }

@@ -90,6 +90,17 @@ impl Region {
         unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), bytes.as_mut_ptr(), bytes.len()) }
     }
 
+    /// Appends a copy of bytes to `out`; what holds for [`read`](Self::read) holds here.
+    pub(crate) fn append_to(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        self.check(offset, len);
+        out.reserve(len);
+        // SAFETY: inside the mapping on one side and inside the capacity just reserved on the other; the
+        // two are different memory.
+        unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), out.spare_capacity_mut().as_mut_ptr().cast(), len) };
+        // SAFETY: that many bytes were just initialized.
+        unsafe { out.set_len(out.len() + len) };
+    }
+
     /// Lends bytes in place.
     ///
     /// # Safety

@@ -26,6 +26,12 @@ pub(crate) trait Memory {
     fn write(&self, offset: usize, bytes: &[u8]);
     /// Copies bytes out. Only the consumer calls it, for bytes between `head` and `tail`.
     fn read(&self, offset: usize, bytes: &mut [u8]);
+    /// The same, to the end of a vector.
+    fn append_to(&self, offset: usize, len: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + len, 0);
+        self.read(offset, &mut out[start..]);
+    }
 }
 
 /// A position in the stream of bytes that went through a ring.
@@ -204,9 +210,7 @@ impl<M: Memory> Consumer<M> {
 
     /// Copies the body of a frame to the end of `out`.
     pub(crate) fn copy_body(&self, front: &Front, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + front.header.size as usize, 0);
-        self.memory.read(front.body, &mut out[start..]);
+        self.memory.append_to(front.body, front.header.size as usize, out);
     }
 
     /// Gives the memory of everything before `end` back to the producer.

@@ -14,11 +14,17 @@ const MOST_WORDS: usize = (CAPACITY / 2 - FrameHeader::SIZE) / 8;
 
 /// Memory of one thread.
 #[derive(Clone)]
-struct Plain(Rc<(Cell<u64>, Cell<u64>, RefCell<Vec<u8>>)>);
+struct Plain(Rc<Words>);
+
+struct Words {
+    head: Cell<u64>,
+    tail: Cell<u64>,
+    bytes: RefCell<Vec<u8>>,
+}
 
 impl Plain {
     fn new() -> Self {
-        Self(Rc::new((Cell::new(0), Cell::new(0), RefCell::new(vec![0xEE; CAPACITY]))))
+        Self(Rc::new(Words { head: Cell::new(0), tail: Cell::new(0), bytes: RefCell::new(vec![0xEE; CAPACITY]) }))
     }
 }
 
@@ -27,22 +33,22 @@ impl Memory for Plain {
         CAPACITY
     }
     fn head(&self) -> u64 {
-        self.0.0.get()
+        self.0.head.get()
     }
     fn set_head(&self, head: u64) {
-        self.0.0.set(head);
+        self.0.head.set(head);
     }
     fn tail(&self) -> u64 {
-        self.0.1.get()
+        self.0.tail.get()
     }
     fn set_tail(&self, tail: u64) {
-        self.0.1.set(tail);
+        self.0.tail.set(tail);
     }
     fn write(&self, offset: usize, bytes: &[u8]) {
-        self.0.2.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.0.bytes.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
     fn read(&self, offset: usize, bytes: &mut [u8]) {
-        bytes.copy_from_slice(&self.0.2.borrow()[offset..offset + bytes.len()]);
+        bytes.copy_from_slice(&self.0.bytes.borrow()[offset..offset + bytes.len()]);
     }
 }
 
@@ -157,7 +163,7 @@ mod ordering {
         }
     }
 
-    impl Memory for std::sync::Arc<Watched> {
+    impl Memory for loom::sync::Arc<Watched> {
         fn capacity(&self) -> usize {
             128
         }
@@ -194,7 +200,7 @@ mod ordering {
     #[test]
     fn no_byte_is_read_before_it_is_published_or_overwritten_before_it_is_released() {
         loom::model(|| {
-            let memory = std::sync::Arc::new(Watched::new());
+            let memory = loom::sync::Arc::new(Watched::new());
             let mut producer = Producer::new(memory.clone());
             let sender = loom::thread::spawn(move || {
                 for chunk in 1..=3 {

@@ -18,6 +18,7 @@ use super::ring::{Consumer, Corrupt, Position, Producer};
 pub(crate) use super::ring::Front;
 use super::segment::{Mapped, Segments};
 use super::spin::Spin;
+use crate::codec::ALIGN;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
@@ -163,9 +164,9 @@ impl Open {
 }
 
 impl Outbox {
-    /// Sends a frame that is no result.
-    pub(crate) fn send(&mut self, kind: Kind, status: Status, bytes: &[u8]) {
-        self.put(FrameHeader::new(kind), status, bytes);
+    /// Sends a frame that is no result. `entry` is as for [`commit`](Self::commit).
+    pub(crate) fn send(&mut self, kind: Kind, status: Status, entry: &mut Vec<u8>) {
+        self.put(FrameHeader::new(kind), status, entry);
         self.publish();
     }
 
@@ -180,11 +181,11 @@ impl Outbox {
         self.progress.set_running(chunk, item);
     }
 
-    /// Writes and commits the outcome of an item.
+    /// Writes and commits the outcome of an item: the bytes in `entry` behind room for an [`EntryHeader`].
     #[inline]
-    pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, bytes: &[u8]) {
+    pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, entry: &mut Vec<u8>) {
         let header = FrameHeader { chunk, first: item, ..FrameHeader::new(Kind::Done) };
-        self.put(header, status, bytes);
+        self.put(header, status, entry);
         self.until_glance -= 1;
         if self.until_glance == 0 {
             self.glance();
@@ -204,25 +205,29 @@ impl Outbox {
     }
 
     /// Appends to the open frame or opens one like `header`.
-    fn put(&mut self, header: FrameHeader, status: Status, bytes: &[u8]) {
-        if bytes.len() > INLINE_MAX {
-            return self.put_large(header, status, bytes);
+    fn put(&mut self, header: FrameHeader, status: Status, entry: &mut Vec<u8>) {
+        let len = entry.len() - EntryHeader::SIZE;
+        if len > INLINE_MAX {
+            return self.put_large(header, status, entry);
         }
-        let entry = EntryHeader::inline(status, bytes.len());
-        let at = self.place(header, entry.footprint());
-        self.results.write(at, &entry.to_bytes());
-        self.results.write(at + EntryHeader::SIZE as u64, bytes);
-        self.count(entry.footprint(), status);
+        // Header, bytes and padding in one copy.
+        entry[..EntryHeader::SIZE].copy_from_slice(&EntryHeader::inline(status, len).to_bytes());
+        entry.resize(entry.len().next_multiple_of(ALIGN), 0);
+        let at = self.place(header, entry.len());
+        self.results.write(at, entry);
+        self.count(entry.len(), status);
     }
 
     /// Puts bytes into a segment and its id into a frame of its own.
-    fn put_large(&mut self, header: FrameHeader, status: Status, bytes: &[u8]) {
+    fn put_large(&mut self, header: FrameHeader, status: Status, entry: &mut Vec<u8>) {
         self.publish();
+        let bytes = &entry[EntryHeader::SIZE..];
+        let len = bytes.len();
         let released = self.results.consumed();
         match self.segments.put(bytes, released, &self.parcels) {
             Ok(segment) => {
                 let at = self.place(header, EntryHeader::SIZE);
-                self.results.write(at, &EntryHeader { len: bytes.len(), status, segment }.to_bytes());
+                self.results.write(at, &EntryHeader { len, status, segment }.to_bytes());
                 self.count(EntryHeader::SIZE, status);
                 if let Some(open) = &self.open {
                     self.segments.hold(segment, open.end());
@@ -230,8 +235,9 @@ impl Outbox {
                 self.publish();
             }
             Err(error) => {
-                let reason = format!("no shared memory for {} bytes: {error}", bytes.len());
-                self.put(header, Status::EncodeFailed, reason.as_bytes());
+                entry.truncate(EntryHeader::SIZE);
+                entry.extend_from_slice(format!("no shared memory for {len} bytes: {error}").as_bytes());
+                self.put(header, Status::EncodeFailed, entry);
             }
         }
     }

@@ -6,9 +6,9 @@ use crate::handshake::PanicReport;
 use crate::registry::{Call, Run, Stage};
 use crate::worker::panics;
 
-/// Runs one item. Afterwards `out` holds the bytes that go with the status, and nothing else.
+/// Runs one item. Afterwards `out` holds the bytes that go with the status, behind what it held before.
 pub(crate) fn run_item(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
-    out.clear();
+    let start = out.len();
     let mut stage = Stage::Decoding;
     let outcome = panics::catch(|| {
         let mut call = Call::new(item, out, &mut stage);
@@ -16,22 +16,22 @@ pub(crate) fn run_item(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
     });
     match outcome {
         Ok(Ok(())) => Status::Ok,
-        Ok(Err(error)) => fail(stage, &error.to_string(), out),
-        Err(report) if matches!(stage, Stage::Running | Stage::Dropping) => panicked(&report, out),
-        Err(report) => fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out),
+        Ok(Err(error)) => fail(stage, &error.to_string(), out, start),
+        Err(report) if matches!(stage, Stage::Running | Stage::Dropping) => panicked(&report, out, start),
+        Err(report) => fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out, start),
     }
 }
 
-fn fail(stage: Stage, reason: &str, out: &mut Vec<u8>) -> Status {
-    out.clear();
+fn fail(stage: Stage, reason: &str, out: &mut Vec<u8>, start: usize) -> Status {
+    out.truncate(start);
     out.extend_from_slice(reason.as_bytes());
     if stage == Stage::Decoding { Status::DecodeFailed } else { Status::EncodeFailed }
 }
 
-fn panicked(report: &PanicReport, out: &mut Vec<u8>) -> Status {
-    out.clear();
+fn panicked(report: &PanicReport, out: &mut Vec<u8>, start: usize) -> Status {
+    out.truncate(start);
     match codec::to_bytes(report, out) {
         Ok(()) => Status::Panicked,
-        Err(error) => fail(Stage::Encoding, &error.to_string(), out),
+        Err(error) => fail(Stage::Encoding, &error.to_string(), out, start),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::frame::{FrameHeader, Kind, Status};
+use crate::frame::{EntryHeader, FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
@@ -42,7 +42,7 @@ struct Worker {
     inbox: Inbox,
     outbox: Outbox,
     registry: &'static Registry,
-    /// Where results are encoded, used again for every item.
+    /// Where results are encoded, behind room for an entry's header; used again for every item.
     out: Vec<u8>,
 }
 
@@ -59,7 +59,10 @@ impl Worker {
                 Some(Kind::Start) => {
                     let status = self.run_once(&front);
                     let kind = if status == Status::Ok { Kind::Ready } else { Kind::Refused };
-                    self.outbox.send(kind, status, if status == Status::Ok { &[] } else { &self.out });
+                    if status == Status::Ok {
+                        clear(&mut self.out);
+                    }
+                    self.outbox.send(kind, status, &mut self.out);
                     if status != Status::Ok {
                         return handshake::EXIT_REFUSED;
                     }
@@ -80,17 +83,16 @@ impl Worker {
         self.outbox.begin_chunk();
         for (index, item) in self.inbox.items(front).enumerate() {
             let index = index as u32;
+            clear(&mut self.out);
             let status = if self.inbox.is_revoked(front) {
-                self.out.clear();
                 Status::Skipped
             } else if let Some(entry) = entry {
                 self.outbox.begin_item(chunk, index);
                 run::run_item(entry.run(), item, &mut self.out)
             } else {
-                self.out.clear();
                 Status::UnknownTask
             };
-            self.outbox.commit(chunk, index, status, &self.out);
+            self.outbox.commit(chunk, index, status, &mut self.out);
         }
         self.outbox.publish();
         self.shrink();
@@ -99,6 +101,7 @@ impl Worker {
     /// Runs the only item of a frame, if there is one: the initializer or the finalizer.
     fn run_once(&mut self, front: &worker_link::Front) -> Status {
         let mut status = Status::Ok;
+        clear(&mut self.out);
         if let Some(item) = self.inbox.items(front).next() {
             status = match self.registry.find(task_of(&front.header)) {
                 Some(entry) => run::run_item(entry.run(), item, &mut self.out),
@@ -115,6 +118,12 @@ impl Worker {
             self.out = Vec::new();
         }
     }
+}
+
+/// Leaves room for the header of an entry, as the outbox wants it.
+fn clear(out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&[0; EntryHeader::SIZE]);
 }
 
 fn task_of(header: &FrameHeader) -> TaskId {
