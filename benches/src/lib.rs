@@ -1,1 +1,4 @@
 //! What the benchmarks share.
+
+pub mod rivals;
+pub mod tasks;
