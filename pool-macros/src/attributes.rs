@@ -1,7 +1,8 @@
 //! Which of the user's attributes goes where.
 //!
 //! A task becomes several items, and each attribute belongs to some of them: documentation to the handle,
-//! `#[inline]` to the function, `#[cfg]` to all. `#[cfg_attr]` is taken apart, because it may hold any of these.
+//! `#[inline]` to the function, `#[cfg]` to all. `#[cfg_attr]` is taken apart, because it may hold any of
+//! these.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;

@@ -156,7 +156,14 @@ fn registration(function: &Function, args: &Args, attributes: &Attributes) -> To
                 __pool_call.input().finish()?;
                 __pool_call.begin();
                 let __pool_output: #output = (*#handle)(#(#passed),*);
-                #write
+                #write?;
+                __pool_call.drop_rest(|| {
+                    use ::pool::__private::{
+                        DebuggedComplaint as _, DisplayedComplaint as _, MuteComplaint as _, NoComplaint as _,
+                    };
+                    (&&&&::pool::__private::Outcome(&__pool_output)).complaint()
+                });
+                ::core::result::Result::Ok(())
             }
 
             #[::pool::__private::linkme::distributed_slice(::pool::__private::TASKS)]

@@ -1,9 +1,9 @@
 //! What stands in for a task with mistakes, so that they are all that the user reads.
 //!
 //! The handle exists and implements `Task`, so no line that uses it breaks. Types that cannot be part of a
-//! task are replaced by one that is itself a compile error: the compiler reports it once and then keeps
-//! quiet about everything it touches. The function is kept where nobody calls it, so that its body is checked
-//! and its imports count as used.
+//! task are replaced by an array whose length is a compile error: the compiler reports that once, and then
+//! keeps quiet about everything that the type touches. The function is kept where nobody calls it, so that
+//! its body is checked and its imports count as used.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -31,6 +31,8 @@ pub(crate) fn fallback(function: &Function, args: &Args, mistakes: &[Error]) -> 
     let first = first.to_compile_error();
     let rest = rest.iter().map(Error::to_compile_error);
 
+    let args = &Args { handle: args.handle.clone().filter(|name| *name != function.sig.ident), name: None };
+    let function = &without_repetition(function);
     let attributes = Attributes::sort(&function.attrs);
     let Attributes { everywhere, generated, .. } = &attributes;
     let handle_item = handle(function, args, &attributes);
@@ -63,7 +65,8 @@ pub(crate) fn fallback(function: &Function, args: &Args, mistakes: &[Error]) -> 
         #(#generated)*
         #[allow(dead_code, non_local_definitions)]
         const _: () = {
-            type __PoolMistake = #first;
+            const __POOL_MISTAKE: usize = #first;
+            type __PoolMistake = [(); __POOL_MISTAKE];
             #(#rest)*
             #inside
             impl ::core::ops::Deref for #name {
@@ -90,4 +93,11 @@ pub(crate) fn fallback(function: &Function, args: &Args, mistakes: &[Error]) -> 
             }
         };
     }
+}
+
+/// The function without a second `#[pool_task]`, which would make a second handle.
+fn without_repetition(function: &Function) -> Function {
+    let mut function = function.clone();
+    function.attrs.retain(|attr| !validate::is_repetition(attr));
+    function
 }

@@ -13,6 +13,7 @@ use syn::{
 };
 
 /// A function with a body, as the user wrote it.
+#[derive(Clone)]
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
@@ -161,23 +162,27 @@ fn explain(tokens: TokenStream, error: Error) -> Error {
                 return match error.to_string().as_str() {
                     "expected a function body" => Error::new(
                         error.span(),
-                        "a task is a free function with a body; write the body, outside of any `trait` or `extern` block",
+                        "a task is a free function with a body; \
+                         write the body, outside of any `trait` or `extern` block",
                     ),
                     _ => error,
                 };
             }
             TokenTree::Ident(word) if OTHERS.iter().any(|other| word == other) => {
                 let advice = match word.to_string().as_str() {
-                    "impl" | "mod" | "trait" => "mark each free function by itself",
-                    _ => "mark a function",
+                    "impl" | "mod" | "trait" => "put `#[pool_task]` on each free function by itself",
+                    _ => "put `#[pool_task]` on a function",
                 };
-                return Error::new(word.span(), format!("a task is a free function, not `{word}`; {advice}"));
+                return Error::new(
+                    word.span(),
+                    format!("only a free function can be a task, and this is `{word}`; {advice}"),
+                );
             }
             TokenTree::Punct(punct) if matches!(punct.as_char(), ':' | '=' | ';') => break,
             _ => {}
         }
     }
-    Error::new(error.span(), "a task is a free function; mark a function")
+    Error::new(error.span(), "only a free function can be a task; put `#[pool_task]` on a function")
 }
 
 fn skip_attributes(tokens: TokenStream) -> impl Iterator<Item = TokenTree> {
@@ -206,19 +211,19 @@ mod tests {
                 #[doc = "fn"]
                 pub struct S;
             )),
-            "a task is a free function, not `struct`; mark a function"
+            "only a free function can be a task, and this is `struct`; put `#[pool_task]` on a function"
         );
         assert!(
             refusal(quote!(
                 pub(crate) unsafe impl T for S {}
             ))
-            .contains("not `impl`; mark each")
+            .contains("`impl`; put `#[pool_task]` on each")
         );
         assert!(
             refusal(quote!(
                 const F: fn() = f;
             ))
-            .starts_with("a task is a free function; ")
+            .starts_with("only a free function can be a task; ")
         );
     }
 

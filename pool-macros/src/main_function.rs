@@ -63,6 +63,8 @@ fn with_entry(function: &Function) -> TokenStream {
     quote! {
         #(#attrs)* #vis #sig #block
 
+        // Under the test harness, this is not where the program starts.
+        #[cfg(not(test))]
         const _: () = {
             #[::pool::__private::linkme::distributed_slice(::pool::__private::MAINS)]
             #[linkme(crate = ::pool::__private::linkme)]

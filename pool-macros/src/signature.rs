@@ -36,7 +36,7 @@ fn returns(function: &Function) -> String {
 }
 
 /// The tokens as text, spaced as rustfmt would.
-fn text(tokens: &impl ToTokens) -> String {
+pub(crate) fn text(tokens: &impl ToTokens) -> String {
     let mut words = Vec::new();
     words_of(tokens.to_token_stream(), &mut words);
     let mut text = String::new();

@@ -9,6 +9,7 @@ use syn::{Attribute, Error, FnArg, GenericParam, Lifetime, Pat, ReturnType, Safe
 
 use crate::args::Args;
 use crate::item::{Function, Part, bare, visit};
+use crate::signature;
 
 /// How many parameters a task can have: the largest tuple that implements the traits of the pool.
 pub(crate) const MOST_PARAMETERS: usize = 12;
@@ -37,13 +38,9 @@ pub(crate) fn check(function: &Function, args: &Args) -> Vec<Error> {
 }
 
 fn one_attribute(function: &Function, mistakes: &mut Vec<Error>) {
-    for attr in &function.attrs {
-        if attr.path().segments.last().is_some_and(|last| last.ident == "pool_task") {
-            mistakes.push(Error::new_spanned(
-                attr.path(),
-                "`#[pool_task]` is given twice; remove one of the two",
-            ));
-        }
+    for attr in function.attrs.iter().filter(|attr| is_repetition(attr)) {
+        mistakes
+            .push(Error::new_spanned(attr.path(), "`#[pool_task]` is given twice; remove one of the two"));
     }
 }
 
@@ -165,7 +162,8 @@ fn parameter_type(function: &Function, ty: &Type, mistakes: &mut Vec<Error>) {
             if let Some(token) = reference.mutability {
                 mistakes.push(Error::new(
                     token.span,
-                    "a task cannot change its caller's value through `&mut`, because it runs in another process; \
+                    "a task cannot change its caller's value through `&mut`, \
+                     because it runs in another process; \
                      take the value and return the changed one",
                 ));
             }
@@ -177,35 +175,47 @@ fn parameter_type(function: &Function, ty: &Type, mistakes: &mut Vec<Error>) {
                     format!("a task borrows its parameters for the time of one call; leave out `{lifetime}`"),
                 ));
             }
+            if let Type::TraitObject(object) = bare(&reference.elem) {
+                mistakes.push(Error::new_spanned(
+                    object,
+                    "a trait object cannot be sent to another process; take a type that implements the trait",
+                ));
+            }
             &*reference.elem
         }
-        ty => ty,
+        ty => {
+            has_no_size(ty, mistakes);
+            ty
+        }
     };
-    visit(ty, &mut |part| {
-        match part {
+    visit(ty, &mut |part| match part {
         Part::Reference(reference) => mistakes.push(Error::new(
             reference.and_token.span,
-            "only a whole parameter can be a reference; write an owned type here, such as `String` for `&str`",
+            "only a whole parameter can be a reference; \
+             write an owned type here, such as `String` for `&str`",
         )),
         Part::Lifetime(lifetime) if lifetime.ident != "static" && !declared(function, lifetime) => {
             mistakes.push(Error::new(
                 lifetime.span(),
-                format!("a parameter's type cannot borrow; write an owned type, or `'static` for `{lifetime}`"),
+                format!(
+                    "a parameter's type cannot borrow; \
+                     write an owned type, or `'static` for `{lifetime}`"
+                ),
             ));
         }
         Part::Lifetime(_) => {}
         part => never(part, mistakes),
-    }
     });
 }
 
 fn output_type(function: &Function, mistakes: &mut Vec<Error>) {
-    let ReturnType::Type(_, ty) = &function.sig.output else { return };
-    if let Type::Never(never) = bare(ty) {
-        mistakes.push(Error::new(
+    let Some(ty) = output(function) else { return };
+    match bare(ty) {
+        Type::Never(never) => mistakes.push(Error::new(
             never.span(),
-            "the caller of a task waits for a result; write a type that has values, or none",
-        ));
+            "a task cannot have the type `!`, because its caller waits for a result; leave out `-> !`",
+        )),
+        ty => has_no_size(ty, mistakes),
     }
     visit(ty, &mut |part| match part {
         Part::Reference(reference) => mistakes.push(Error::new(
@@ -216,12 +226,32 @@ fn output_type(function: &Function, mistakes: &mut Vec<Error>) {
         Part::Lifetime(lifetime) if lifetime.ident != "static" && !declared(function, lifetime) => {
             mistakes.push(Error::new(
                 lifetime.span(),
-                format!("a task cannot return what borrows; return an owned type, or write `'static` for `{lifetime}`"),
+                format!(
+                    "a task cannot return what borrows; \
+                     return an owned type, or write `'static` for `{lifetime}`"
+                ),
             ));
         }
         Part::Lifetime(_) => {}
         part => never(part, mistakes),
     });
+}
+
+/// Objects to what only a reference can point to, as far as its name shows.
+fn has_no_size(ty: &Type, mistakes: &mut Vec<Error>) {
+    if let Some(advice) = size_advice(ty) {
+        let text = signature::text(ty);
+        let message = format!("`{text}` has no size of its own; {advice}, or `&{text}` as a parameter");
+        mistakes.push(Error::new_spanned(ty, message));
+    }
+}
+
+fn size_advice(ty: &Type) -> Option<&'static str> {
+    match bare(ty) {
+        Type::Slice(_) => Some("write a `Vec`"),
+        Type::Path(path) if path.path.is_ident("str") => Some("write `String`"),
+        _ => None,
+    }
 }
 
 /// What no type of a signature may contain.
@@ -252,7 +282,8 @@ fn few_parameters(function: &Function, mistakes: &mut Vec<Error>) {
         mistakes.push(Error::new_spanned(
             input,
             format!(
-                "a task has at most {MOST_PARAMETERS} parameters, and this one has {}; put some of them into a struct",
+                "a task has at most {MOST_PARAMETERS} parameters, and this one has {}; \
+                 put some of them into a struct",
                 function.sig.inputs.len()
             ),
         ));
@@ -268,6 +299,11 @@ fn other_name(function: &Function, args: &Args, mistakes: &mut Vec<Error>) {
             ),
         ));
     }
+}
+
+/// Whether this is the attribute itself, once more.
+pub(crate) fn is_repetition(attr: &Attribute) -> bool {
+    attr.path().segments.last().is_some_and(|last| last.ident == "pool_task")
 }
 
 /// Whether a parameter of this type can be part of a task, so that [`fallback`](crate::fallback) can use it.
@@ -298,6 +334,7 @@ pub(crate) fn is_wrong_anyway(function: &Function) -> bool {
     };
     let mut wrong = function.sig.variadic.is_some();
     for ty in types(function) {
+        wrong |= size_advice(ty).is_some();
         visit(ty, &mut |part| {
             wrong |= match part {
                 Part::Lifetime(lifetime)
@@ -307,13 +344,32 @@ pub(crate) fn is_wrong_anyway(function: &Function) -> bool {
             };
         });
     }
-    wrong
+    // A result can leave its lifetime out only if there is one to take.
+    wrong || (elided(output(function)) > 0 && elided(function.typed().map(|typed| &*typed.ty)) != 1)
+}
+
+/// How many lifetimes the types leave out.
+fn elided<'t>(types: impl IntoIterator<Item = &'t Type>) -> usize {
+    let mut count = 0;
+    for ty in types {
+        visit(ty, &mut |part| {
+            count += usize::from(match part {
+                Part::Lifetime(lifetime) => lifetime.ident == "_",
+                Part::Reference(reference) => reference.lifetime.is_none(),
+                _ => false,
+            });
+        });
+    }
+    count
 }
 
 fn types(function: &Function) -> impl Iterator<Item = &Type> {
-    let output = match &function.sig.output {
-        ReturnType::Type(_, ty) => Some(&**ty),
+    function.typed().map(|typed| &*typed.ty).chain(output(function))
+}
+
+fn output(function: &Function) -> Option<&Type> {
+    match &function.sig.output {
+        ReturnType::Type(_, ty) => Some(ty),
         ReturnType::Default => None,
-    };
-    function.typed().map(|typed| &*typed.ty).chain(output)
+    }
 }

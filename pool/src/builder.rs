@@ -22,6 +22,38 @@ use crate::worker;
 /// The environment variable that sets the default number of workers.
 const WORKERS_VARIABLE: &str = "POOL_WORKERS";
 
+impl Pool {
+    /// Starts a pool with one worker per CPU that this process may use.
+    ///
+    /// # Errors
+    ///
+    /// As for [`PoolBuilder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = pool::Pool::new()?;
+    /// assert!(pool.worker_count() >= 1);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// Starts to configure a pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = pool::Pool::builder().workers(2).build()?;
+    /// assert_eq!(pool.worker_count(), 2);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
+    }
+}
+
 /// Configures a [`Pool`]; made by [`Pool::builder`].
 ///
 /// # Examples

@@ -115,12 +115,14 @@ pub(crate) enum Status {
     UnknownTask = 4,
     /// Not started, because the chunk was revoked.
     Skipped = 5,
+    /// The initializer returned `Err`; the bytes are its text.
+    ReturnedError = 6,
 }
 
 impl Status {
     fn from_raw(raw: u8) -> Option<Self> {
         use Status::*;
-        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped].get(raw as usize).copied()
+        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped, ReturnedError].get(raw as usize).copied()
     }
 }
 
@@ -251,7 +253,7 @@ mod tests {
         }
 
         #[test]
-        fn entry_headers_survive_the_trip(len in 0usize..1 << 40, status in 0u8..6, segment in any::<u16>()) {
+        fn entry_headers_survive_the_trip(len in 0usize..1 << 40, status in 0u8..7, segment in any::<u16>()) {
             let header = EntryHeader { len, status: Status::from_raw(status).unwrap(), segment };
             prop_assert_eq!(EntryHeader::from_bytes(header.to_bytes()), Some(header));
         }

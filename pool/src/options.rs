@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::driver::JobOptions;
+use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
 use crate::id::JobKey;
 use crate::job::async_result::AsyncResult;
@@ -13,10 +14,9 @@ use crate::job::sink::{self, Gathered};
 use crate::job::source::{self, Fed, Feed, Source};
 use crate::job::stream::{Next, Order, Stream};
 use crate::job::{Demand, Engine, Job, Until};
-use crate::pool::Pool;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
 
-/// The calls of a [`Pool`] with settings for one job, made by [`Pool::options`].
+/// The calls of a [`Pool`](crate::Pool) with settings for one job, made by [`Pool::options`](crate::Pool::options).
 ///
 /// Settings that a call has no use for are ignored by it: a chunk size by `apply`, for example.
 ///
@@ -36,7 +36,7 @@ use crate::task::{Argument, OneArgument, StarArguments, Task};
 #[derive(Clone, Copy)]
 #[must_use = "options do nothing until one of the calls is made with them"]
 pub struct Options<'p> {
-    pool: &'p Pool,
+    pump: &'p Arc<Pump>,
     chunk_size: Option<usize>,
     window: Option<usize>,
     fail_fast: bool,
@@ -56,8 +56,8 @@ impl fmt::Debug for Options<'_> {
 const BLOCK: usize = 24 << 10;
 
 impl<'p> Options<'p> {
-    pub(crate) fn new(pool: &'p Pool) -> Self {
-        Self { pool, chunk_size: None, window: None, fail_fast: false }
+    pub(crate) fn new(pump: &'p Arc<Pump>) -> Self {
+        Self { pump, chunk_size: None, window: None, fail_fast: false }
     }
 
     /// Sends the items to workers in chunks of this many, instead of a size that adapts to how long they take.
@@ -127,11 +127,11 @@ impl<'p> Options<'p> {
         self
     }
 
-    /// [`Pool::apply`] with these options.
+    /// [`Pool::apply`](crate::Pool::apply) with these options.
     ///
     /// # Errors
     ///
-    /// As for [`Pool::apply`], and [`Error::InvalidOption`].
+    /// As for [`Pool::apply`](crate::Pool::apply), and [`Error::InvalidOption`].
     ///
     /// # Examples
     ///
@@ -144,11 +144,11 @@ impl<'p> Options<'p> {
     /// ```
     pub fn apply<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> Result<T::Output> {
         let (job, _) = self.submit(task, args);
-        self.pool.engine().wait(&job, Until::Settled, None);
+        self.pump.wait(&job, Until::Settled, None);
         sink::collect_one::<T>(&job)
     }
 
-    /// [`Pool::apply_async`] with these options. What they forbid is in the handle.
+    /// [`Pool::apply_async`](crate::Pool::apply_async) with these options. What they forbid is in the handle.
     ///
     /// # Examples
     ///
@@ -161,8 +161,8 @@ impl<'p> Options<'p> {
     /// ```
     pub fn apply_async<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> AsyncResult<T::Output> {
         let (job, key) = self.submit(task, args);
-        self.pool.pump().look_after();
-        AsyncResult::new(self.pool.engine().clone(), job, key, sink::collect_one::<T>)
+        self.pump.look_after();
+        AsyncResult::new(self.engine(), job, key, sink::collect_one::<T>)
     }
 
     /// Hands a job of one item over; what is wrong with it is in the job.
@@ -177,7 +177,7 @@ impl<'p> Options<'p> {
             return Self::refuse(job, error);
         }
         let block = Block::take(0, 1, &mut body);
-        let opened = self.pool.pump().with_driver(|driver| {
+        let opened = self.pump.with_driver(|driver| {
             let key = driver.open(job.clone(), T::ID, options)?;
             driver.push(key, block);
             driver.finish_input(key);
@@ -196,11 +196,11 @@ impl<'p> Options<'p> {
         (job, JobKey::NONE)
     }
 
-    /// [`Pool::map`] with these options.
+    /// [`Pool::map`](crate::Pool::map) with these options.
     ///
     /// # Errors
     ///
-    /// As for [`Pool::map`], and [`Error::InvalidOption`].
+    /// As for [`Pool::map`](crate::Pool::map), and [`Error::InvalidOption`].
     ///
     /// # Examples
     ///
@@ -220,11 +220,11 @@ impl<'p> Options<'p> {
         self.gather(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
     }
 
-    /// [`Pool::starmap`] with these options.
+    /// [`Pool::starmap`](crate::Pool::starmap) with these options.
     ///
     /// # Errors
     ///
-    /// As for [`Pool::starmap`], and [`Error::InvalidOption`].
+    /// As for [`Pool::starmap`](crate::Pool::starmap), and [`Error::InvalidOption`].
     ///
     /// # Examples
     ///
@@ -260,7 +260,7 @@ impl<'p> Options<'p> {
         }
     }
 
-    /// [`Pool::map_async`] with these options. What they forbid is in the handle.
+    /// [`Pool::map_async`](crate::Pool::map_async) with these options. What they forbid is in the handle.
     ///
     /// # Examples
     ///
@@ -280,7 +280,7 @@ impl<'p> Options<'p> {
         self.push_all(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
     }
 
-    /// [`Pool::starmap_async`] with these options. What they forbid is in the handle.
+    /// [`Pool::starmap_async`](crate::Pool::starmap_async) with these options. What they forbid is in the handle.
     ///
     /// # Examples
     ///
@@ -302,13 +302,13 @@ impl<'p> Options<'p> {
 
     /// Reads all items now, on this thread; workers start on the first ones meanwhile.
     fn push_all<T: Task>(&self, _: T, mut feed: impl Feed) -> AsyncResult<Vec<T::Output>> {
-        let engine = self.pool.engine();
+        let engine = self.engine();
         let (job, key) = match self.open::<T>() {
             Ok(opened) => opened,
             Err(error) => Self::refuse(Arc::new(Job::new(T::NAME)), error),
         };
         // If the caller's iterator panics, what was pushed is of no use to anybody.
-        let guard = CancelOnUnwind { engine: &**engine, key };
+        let guard = CancelOnUnwind { engine: &*engine, key };
         let demand = Demand { items: usize::MAX, bytes: BLOCK, ahead: usize::MAX };
         loop {
             match feed.feed(demand) {
@@ -319,11 +319,11 @@ impl<'p> Options<'p> {
         }
         std::mem::forget(guard);
         engine.finish_input(key);
-        self.pool.pump().look_after();
-        AsyncResult::new(engine.clone(), job, key, sink::collect_all::<T>)
+        self.pump.look_after();
+        AsyncResult::new(engine, job, key, sink::collect_all::<T>)
     }
 
-    /// [`Pool::imap`] with these options. What they forbid is the first item.
+    /// [`Pool::imap`](crate::Pool::imap) with these options. What they forbid is the first item.
     ///
     /// # Examples
     ///
@@ -348,7 +348,7 @@ impl<'p> Options<'p> {
         self.lazily(task, source, Order::Input)
     }
 
-    /// [`Pool::imap_unordered`] with these options. What they forbid is the first item.
+    /// [`Pool::imap_unordered`](crate::Pool::imap_unordered) with these options. What they forbid is the first item.
     ///
     /// # Examples
     ///
@@ -373,7 +373,7 @@ impl<'p> Options<'p> {
         self.lazily(task, source, Order::Completion)
     }
 
-    /// [`Pool::istarmap`] with these options. What they forbid is the first item.
+    /// [`Pool::istarmap`](crate::Pool::istarmap) with these options. What they forbid is the first item.
     ///
     /// # Examples
     ///
@@ -397,7 +397,7 @@ impl<'p> Options<'p> {
         self.lazily(task, source, Order::Input)
     }
 
-    /// [`Pool::istarmap_unordered`] with these options. What they forbid is the first item.
+    /// [`Pool::istarmap_unordered`](crate::Pool::istarmap_unordered) with these options. What they forbid is the first item.
     ///
     /// # Examples
     ///
@@ -421,28 +421,32 @@ impl<'p> Options<'p> {
         self.lazily(task, source, Order::Completion)
     }
 
+    fn engine(&self) -> Arc<dyn Engine> {
+        self.pump.clone()
+    }
+
     fn lazily<T: Task>(&self, _: T, feed: impl Feed + 'p, order: Order) -> Imap<'p, T::Output> {
         let stream = self.stream::<T>(feed, order, self.window).unwrap_or_else(|error| {
             let (job, key) = Self::refuse(Arc::new(Job::new(T::NAME)), error);
-            Stream::new(self.pool.engine().clone(), job, key, Box::new(source::Nothing), order, Some(1))
+            Stream::new(self.engine(), job, key, Box::new(source::Nothing), order, Some(1))
         });
         Imap::new::<T>(stream)
     }
 
     fn stream<'s, T: Task>(&self, feed: impl Feed + 's, order: Order, window: Option<usize>) -> Result<Stream<'s>> {
         let (job, key) = self.open::<T>()?;
-        Ok(Stream::new(self.pool.engine().clone(), job, key, Box::new(feed), order, window))
+        Ok(Stream::new(self.engine(), job, key, Box::new(feed), order, window))
     }
 
     fn open<T: Task>(&self) -> Result<(Arc<Job>, JobKey)> {
         let options = self.job_options()?;
         let job = Arc::new(Job::new(T::NAME));
-        let key = self.pool.pump().with_driver(|driver| driver.open(job.clone(), T::ID, options))?;
+        let key = self.pump.with_driver(|driver| driver.open(job.clone(), T::ID, options))?;
         Ok((job, key))
     }
 
     fn job_options(&self) -> Result<JobOptions> {
-        self.pool.check_owner()?;
+        self.pump.check_owner()?;
         let at_least_one = |option, value: Option<usize>| match value {
             Some(0) => Err(Error::InvalidOption { option, reason: "it must be at least 1".to_owned() }),
             _ => Ok(()),

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::builder::PoolBuilder;
 use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
-use crate::job::Engine;
 use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::options::Options;
 use crate::supervisor::Commands;
-use crate::sys::process;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
 
 /// How long dropping a pool waits for a callback that is running.
@@ -46,12 +43,9 @@ const CALLBACK_PATIENCE: Duration = Duration::from_secs(2);
 /// ```
 pub struct Pool {
     pump: Arc<Pump>,
-    /// The same, as handles see it.
-    engine: Arc<dyn Engine>,
     commands: Arc<Commands>,
     threads: Mutex<Threads>,
     workers: usize,
-    owner: u32,
     has_stopped: AtomicBool,
 }
 
@@ -71,57 +65,12 @@ impl fmt::Debug for Pool {
 impl Pool {
     pub(crate) fn assemble(pump: Arc<Pump>, commands: Arc<Commands>, threads: Threads, workers: usize) -> Self {
         Self {
-            engine: pump.clone(),
             pump,
             commands,
             threads: Mutex::new(threads),
             workers,
-            owner: process::own_pid(),
             has_stopped: AtomicBool::new(false),
         }
-    }
-
-    pub(crate) fn pump(&self) -> &Pump {
-        &self.pump
-    }
-
-    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
-        &self.engine
-    }
-
-    /// A fork of this process has the pool's memory, but neither its threads nor its workers.
-    pub(crate) fn check_owner(&self) -> Result<()> {
-        if process::own_pid() == self.owner { Ok(()) } else { Err(Error::ForkedChild { owner: self.owner }) }
-    }
-
-    /// Starts a pool with one worker per CPU that this process may use.
-    ///
-    /// # Errors
-    ///
-    /// As for [`PoolBuilder::build`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let pool = pool::Pool::new()?;
-    /// assert!(pool.worker_count() >= 1);
-    /// # Ok::<(), pool::Error>(())
-    /// ```
-    pub fn new() -> Result<Self> {
-        Self::builder().build()
-    }
-
-    /// Starts to configure a pool.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let pool = pool::Pool::builder().workers(2).build()?;
-    /// assert_eq!(pool.worker_count(), 2);
-    /// # Ok::<(), pool::Error>(())
-    /// ```
-    pub fn builder() -> PoolBuilder {
-        PoolBuilder::new()
     }
 
     /// Returns the same calls with settings for a single job.
@@ -137,7 +86,7 @@ impl Pool {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn options(&self) -> Options<'_> {
-        Options::new(self)
+        Options::new(&self.pump)
     }
 
     /// Runs a task once and returns its output. Blocks the calling thread, which drives the pool meanwhile.
@@ -441,7 +390,7 @@ impl Pool {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn close(&self) {
-        if self.check_owner().is_err() {
+        if self.pump.check_owner().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -469,7 +418,7 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn terminate(&self) {
-        if self.check_owner().is_err() {
+        if self.pump.check_owner().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -497,7 +446,7 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn join(&self) -> Result<()> {
-        self.check_owner()?;
+        self.pump.check_owner()?;
         if !self.has_stopped.load(Ordering::SeqCst) {
             return Err(Error::StillRunning);
         }
@@ -525,7 +474,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.check_owner().is_err() {
+        if self.pump.check_owner().is_err() {
             // The threads live in the owner only; there is nothing here to wait for.
             let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
             std::mem::forget(threads);

@@ -55,11 +55,18 @@ pub struct Call<'f, 'w> {
     input: Reader<'f>,
     output: Writer<'w>,
     stage: &'w mut Stage,
+    /// Where it goes if the function returned `Err`; only asked for where nobody reads the result.
+    complaint: Option<&'w mut Option<String>>,
 }
 
 impl<'f, 'w> Call<'f, 'w> {
-    pub(crate) fn new(item: &'f [u8], out: &'w mut Vec<u8>, stage: &'w mut Stage) -> Self {
-        Self { input: Reader::new(item), output: Writer::new(out), stage }
+    pub(crate) fn new(
+        item: &'f [u8],
+        out: &'w mut Vec<u8>,
+        stage: &'w mut Stage,
+        complaint: Option<&'w mut Option<String>>,
+    ) -> Self {
+        Self { input: Reader::new(item), output: Writer::new(out), stage, complaint }
     }
 
     /// The encoded arguments.
@@ -78,9 +85,66 @@ impl<'f, 'w> Call<'f, 'w> {
         &mut self.output
     }
 
-    /// Says that the result is encoded, and that only drops are left.
-    pub fn drop_rest(&mut self) {
+    /// Says that the result is encoded, and that only drops are left; `complain` tells what is wrong with a result
+    /// that is an `Err`.
+    pub fn drop_rest(&mut self, complain: impl FnOnce() -> Option<String>) {
         *self.stage = Stage::Dropping;
+        if let Some(complaint) = &mut self.complaint {
+            **complaint = complain();
+        }
+    }
+}
+
+/// A result, to be asked whether it is an `Err`. Generated code asks `(&&&Outcome(&result)).complaint()`, and
+/// method lookup finds the first of the four traits below that fits the type.
+#[derive(Debug)]
+pub struct Outcome<'r, R>(pub &'r R);
+
+/// An `Err` that can be displayed.
+pub trait DisplayedComplaint {
+    /// The error's text.
+    fn complaint(&self) -> Option<String>;
+}
+
+impl<T, E: fmt::Display> DisplayedComplaint for &&&Outcome<'_, Result<T, E>> {
+    fn complaint(&self) -> Option<String> {
+        self.0.as_ref().err().map(|error| format!("it returned an error: {error}"))
+    }
+}
+
+/// An `Err` that can be shown to a programmer.
+pub trait DebuggedComplaint {
+    /// The error's text.
+    fn complaint(&self) -> Option<String>;
+}
+
+impl<T, E: fmt::Debug> DebuggedComplaint for &&Outcome<'_, Result<T, E>> {
+    fn complaint(&self) -> Option<String> {
+        self.0.as_ref().err().map(|error| format!("it returned an error: {error:?}"))
+    }
+}
+
+/// An `Err` that cannot be shown.
+pub trait MuteComplaint {
+    /// That there is one.
+    fn complaint(&self) -> Option<String>;
+}
+
+impl<T, E> MuteComplaint for &Outcome<'_, Result<T, E>> {
+    fn complaint(&self) -> Option<String> {
+        self.0.is_err().then(|| "it returned an error that cannot be shown".to_owned())
+    }
+}
+
+/// Any other result.
+pub trait NoComplaint {
+    /// Nothing.
+    fn complaint(&self) -> Option<String>;
+}
+
+impl<R> NoComplaint for Outcome<'_, R> {
+    fn complaint(&self) -> Option<String> {
+        None
     }
 }
 

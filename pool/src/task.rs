@@ -40,7 +40,7 @@ use crate::id::TaskId;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a pool task",
     label = "this was not registered with the pool",
-    note = "annotate the function with `#[pool_task]`; closures and generic functions cannot be sent to worker processes"
+    note = "annotate the function with `#[pool_task]`, and pass it by its name; closures and generic functions cannot be sent to worker processes"
 )]
 pub trait Task: Copy + Send + Sync + 'static {
     /// The arguments of one call, as a tuple; references live as long as `'a`.
@@ -95,6 +95,7 @@ pub trait OneArgument: Arguments {
     fn from_argument(argument: Self::Argument) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<A> OneArgument for (A,) {
     type Argument = A;
 
@@ -125,7 +126,7 @@ tuples!(() (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G)
         (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L));
 
 macro_rules! star_tuples {
-    ($(($($T:ident)*))*) => { $(impl<$($T),*> StarArguments for ($($T,)*) {})* };
+    ($(($($T:ident)*))*) => { $(#[diagnostic::do_not_recommend] impl<$($T),*> StarArguments for ($($T,)*) {})* };
 }
 star_tuples!(() (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H)
              (A B C D E F G H I) (A B C D E F G H I J) (A B C D E F G H I J K) (A B C D E F G H I J K L));
@@ -133,23 +134,29 @@ star_tuples!(() (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G
 /// The item type of `map` for a task: its one argument.
 pub(crate) type Argument<'a, T> = <<T as Task>::Args<'a> as OneArgument>::Argument;
 
-/// What can be an argument or a result by value. Not for users: generated code names it, and its words are
-/// what they read.
+/// What can be an argument or a result by value. Generated code names it; programs read its words.
+///
+/// The bounds of serde stand at the one `impl`, not here, so that a type without them gives one error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent between processes; derive `serde::Serialize` and `serde::Deserialize` for it",
     label = "does not implement both `Serialize` and `Deserialize`",
-    note = "`#[derive(serde::Serialize, serde::Deserialize)]` on the type does it; if a type such as `Vec<T>` is named, it is about `T`",
-    note = "a type of another crate often has a feature named `serde`"
+    note = "write `#[derive(serde::Serialize, serde::Deserialize)]` above the type; for a type such as `Vec<T>`, above `T`",
+    note = "for a type of another crate, look for a feature named `serde`"
 )]
-pub trait Sendable: Serialize + DeserializeOwned + 'static {
-    /// Appends the value to the arguments or results of a call.
+pub trait Sendable: Sized + 'static {
+    /// Appends the value to an item.
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError>;
 
-    /// Takes the next value.
+    /// Takes the next value of an item.
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError>;
+
+    /// Appends a slice of such values to an item.
+    fn write_slice(slice: &[Self], out: &mut Writer<'_>) -> Result<(), CodecError>;
+
+    /// Takes the slice that is next in an item.
+    fn read_slice<'f>(input: &mut Reader<'f>) -> Result<Slice<'f, Self>, CodecError>;
 }
 
-// The words above, instead of one error for each of the two traits.
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> Sendable for T {
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
@@ -159,80 +166,96 @@ impl<T: Serialize + DeserializeOwned + 'static> Sendable for T {
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         input.value()
     }
-}
 
-/// What can be an argument by reference: the caller keeps the value, the worker lends its own to the function.
-#[diagnostic::on_unimplemented(
-    message = "a task cannot take `&{Self}`, because a worker cannot make a `{Self}` of its own",
-    label = "take an owned type instead"
-)]
-pub trait Lend {
-    /// What a worker holds during the call: borrowed from the frame if possible.
-    type Held<'f>: Deref<Target = Self>;
-
-    /// Appends the value to the arguments of a call.
-    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError>;
-
-    /// Takes the next argument.
-    fn read<'f>(input: &mut Reader<'f>) -> Result<Self::Held<'f>, CodecError>;
-}
-
-impl Lend for str {
-    type Held<'f> = &'f str;
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
-        out.text(self)
+    fn write_slice(slice: &[Self], out: &mut Writer<'_>) -> Result<(), CodecError> {
+        out.slice(slice)
     }
 
-    fn read<'f>(input: &mut Reader<'f>) -> Result<&'f str, CodecError> {
-        input.text()
-    }
-}
-
-impl<T: Sendable> Lend for [T] {
-    type Held<'f> = Slice<'f, T>;
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
-        out.slice(self)
-    }
-
-    fn read<'f>(input: &mut Reader<'f>) -> Result<Slice<'f, T>, CodecError> {
+    fn read_slice<'f>(input: &mut Reader<'f>) -> Result<Slice<'f, Self>, CodecError> {
         input.slice()
     }
 }
 
-impl Lend for Path {
-    type Held<'f> = PathBuf;
+/// What can be an argument by reference: the caller keeps its value, the worker lends the function its own.
+#[diagnostic::on_unimplemented(
+    message = "`&{Self}` cannot be sent between processes; derive `serde::Serialize` and `serde::Deserialize` for `{Self}`",
+    label = "does not implement both `Serialize` and `Deserialize`",
+    note = "write `#[derive(serde::Serialize, serde::Deserialize)]` above the type; for a type such as `[T]`, above `T`",
+    note = "for a type of another crate, look for a feature named `serde`"
+)]
+pub trait Lend {
+    /// Appends the value to an item.
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError>;
 
+    /// Takes the next value of an item, borrowed from it if possible.
+    fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, Self>, CodecError>;
+}
+
+/// What a worker holds while the function borrows it.
+///
+/// No associated type of [`Lend`], so that a type that cannot be lent gives one error.
+#[derive(Debug)]
+pub enum Lent<'f, T: ?Sized> {
+    /// Lies in the item.
+    Borrowed(&'f T),
+    /// Was decoded.
+    Owned(Box<T>),
+}
+
+impl<T: ?Sized> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Lent::Borrowed(value) => value,
+            Lent::Owned(value) => value,
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl Lend for str {
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
+        out.text(self)
+    }
+
+    fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, str>, CodecError> {
+        input.text().map(Lent::Borrowed)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Sendable> Lend for [T] {
+    fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
+        T::write_slice(self, out)
+    }
+
+    fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, [T]>, CodecError> {
+        Ok(match T::read_slice(input)? {
+            Slice::Borrowed(slice) => Lent::Borrowed(slice),
+            Slice::Owned(vec) => Lent::Owned(vec.into_boxed_slice()),
+        })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl Lend for Path {
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
         out.value(&self.to_path_buf())
     }
 
-    fn read<'f>(input: &mut Reader<'f>) -> Result<PathBuf, CodecError> {
-        input.value()
+    fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, Path>, CodecError> {
+        Ok(Lent::Owned(input.value::<PathBuf>()?.into_boxed_path()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Sendable> Lend for T {
-    type Held<'f> = Held<T>;
-
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
-        out.value(self)
+        Sendable::write(self, out)
     }
 
-    fn read<'f>(input: &mut Reader<'f>) -> Result<Held<T>, CodecError> {
-        input.value().map(Held)
-    }
-}
-
-/// A decoded argument that a task takes by reference.
-#[derive(Debug)]
-pub struct Held<T>(T);
-
-impl<T> Deref for Held<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
+    fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, T>, CodecError> {
+        <T as Sendable>::read(input).map(Box::new).map(Lent::Owned)
     }
 }

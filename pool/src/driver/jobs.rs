@@ -206,14 +206,14 @@ impl Jobs {
         }
     }
 
-    /// Takes the job out that has waited longest for its input to be wanted.
-    pub(crate) fn feed_next(&mut self) -> Option<Arc<Job>> {
-        while let Some(key) = self.hungry.pop_front() {
-            if let Some(job) = self.get(key) {
+    /// Takes the jobs out whose callers wait for their input to be wanted, the longest wait first.
+    pub(crate) fn take_hungry(&mut self) -> VecDeque<JobKey> {
+        let hungry = std::mem::take(&mut self.hungry);
+        for key in &hungry {
+            if let Some(job) = self.get(*key) {
                 job.is_hungry = false;
-                return Some(job.job.clone());
             }
         }
-        None
+        hungry
     }
 }

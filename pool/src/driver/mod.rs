@@ -256,18 +256,11 @@ impl<L: Link> Driver<L> {
     /// it is. Looks at the rings first.
     pub(crate) fn demand(&mut self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
         self.turn();
-        let workers = self.slots.len();
-        let others_wait = self.jobs.whose_turn().is_some();
-        let job = self.jobs.get(key)?;
-        if !job.input_open {
-            return None;
-        }
-        let rule = &self.rule_list[job.rule as usize];
-        // Where others wait for a worker, this job must have something to take its turn with.
-        if job.has_unsent() || !(others_wait || self.pick(rule).is_some()) {
+        if !self.wants_input(key) {
             self.jobs.set_hungry(key);
             return None;
         }
+        let workers = self.slots.len();
         let job = self.jobs.get(key)?;
         let rule = &self.rule_list[job.rule as usize];
         let items = job.chunk_size.map_or_else(|| rule.size(workers, remaining), |size| size as usize);
@@ -443,15 +436,25 @@ impl<L: Link> Driver<L> {
         self.notify_and_close(key);
     }
 
-    /// Lets one caller know that its input is wanted, if it is.
+    /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
     fn feed_the_hungry(&mut self) {
-        let may_have_room =
-            |worker: &Worker<L>| worker.state == State::Ready && worker.quota > 0 && !worker.is_full;
-        let some_room = self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(may_have_room);
-        if some_room && let Some(job) = self.jobs.feed_next() {
-            job.set_news();
-            self.effects.notify.push(job);
+        let mut hungry = self.jobs.take_hungry();
+        if let Some(wanted) = hungry.iter().position(|key| self.wants_input(*key)) {
+            if let Some(job) = hungry.remove(wanted).and_then(|key| self.jobs.get(key)) {
+                job.job.set_news();
+                self.effects.notify.push(job.job.clone());
+            }
         }
+        hungry.into_iter().for_each(|key| self.jobs.set_hungry(key));
+    }
+
+    /// Tells whether a job that reads its input as it goes should read the next chunk now.
+    fn wants_input(&mut self, key: JobKey) -> bool {
+        // Where others wait for a worker, a job must have something to take its turn with.
+        let others_wait = self.jobs.whose_turn().is_some();
+        let Some(job) = self.jobs.get(key) else { return false };
+        let rule = &self.rule_list[job.rule as usize];
+        job.input_open && !job.has_unsent() && (others_wait || self.pick(rule).is_some())
     }
 
     fn ring(&mut self) {

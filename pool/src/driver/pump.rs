@@ -22,6 +22,7 @@ use crate::id::JobKey;
 use crate::job::block::Block;
 use crate::job::{Demand, Engine, Hook, Job, Until};
 use crate::supervisor::{Commands, Departed, Roster};
+use crate::sys::process;
 use crate::transport::link::{ParentBell, RingLink};
 use crate::transport::spin::Spin;
 
@@ -48,6 +49,9 @@ pub(crate) struct Pump {
     is_shut_down: AtomicBool,
     /// Number of open jobs, as of the last unlock.
     open_jobs: AtomicUsize,
+    /// The process whose threads and workers these are.
+    owner: u32,
+    generation: u32,
 }
 
 impl std::fmt::Debug for Pump {
@@ -76,6 +80,17 @@ impl Pump {
             background_sleeps: AtomicBool::new(false),
             is_shut_down: AtomicBool::new(false),
             open_jobs: AtomicUsize::new(0),
+            owner: process::own_pid(),
+            generation: process::fork_generation(),
+        }
+    }
+
+    /// A fork of this process has the pool's memory, but neither its threads nor its workers.
+    pub(crate) fn check_owner(&self) -> Result<(), Error> {
+        if process::fork_generation() == self.generation {
+            Ok(())
+        } else {
+            Err(Error::ForkedChild { owner: self.owner })
         }
     }
 
@@ -291,6 +306,12 @@ impl Engine for Pump {
 
     fn cancel(&self, key: JobKey) -> bool {
         self.with_driver(|driver| driver.cancel(key))
+    }
+
+    fn announce(&self, job: &Job) {
+        job.notify();
+        // Who waits for it may be the leader.
+        self.bell.ring();
     }
 
     fn call_back(&self, callback: Hook) {

@@ -173,6 +173,23 @@ fn input_is_wanted_only_while_a_worker_has_room() {
 }
 
 #[test]
+fn a_caller_whose_input_is_not_wanted_is_left_to_sleep() {
+    let (mut driver, fakes) = ready(1, Rules::default());
+    let (job, key) = open(&mut driver, JobOptions::default());
+    driver.push(key, block(0, 1));
+    assert!(driver.demand(key, None).is_none());
+    job.take();
+    for _ in 0..3 {
+        driver.turn();
+        assert!(!job.has_news(), "the only worker is busy with an item of unknown length");
+    }
+    let frame = take(&fakes[0]);
+    fakes[0].echo(&frame, 0, 1);
+    driver.turn();
+    assert!(job.has_news());
+}
+
+#[test]
 fn a_job_whose_input_is_read_lazily_gets_its_turn_while_others_are_queued() {
     let (mut driver, _fakes) = ready(1, Rules::default());
     numbers(&mut driver, 200, chunks_of(1));

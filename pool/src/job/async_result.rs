@@ -31,7 +31,6 @@ use crate::job::{Engine, Job, Until};
 /// assert_eq!(sum.get()?, 42);
 /// # Ok::<(), pool::Error>(())
 /// ```
-#[must_use = "the result is lost unless it is read, or a callback takes it; `let _ =` says that this is meant"]
 pub struct AsyncResult<R> {
     engine: Arc<dyn Engine>,
     /// Settled when the value is there.
@@ -332,13 +331,13 @@ impl<R: Send + 'static> AsyncResult<R> {
             collect: None,
             slot: slot.clone(),
         };
-        let (source, engine) = (self.job.clone(), self.engine.clone());
+        let (source, engine, next_engine) = (self.job.clone(), self.engine.clone(), self.engine.clone());
         source.when_settled(Box::new(move || {
             engine.call_back(Box::new(move || {
                 let result = step(self.take());
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Full(result);
                 job.settle();
-                job.notify();
+                next_engine.announce(&job);
             }));
         }));
         next

@@ -254,6 +254,8 @@ pub(crate) trait Engine: Send + Sync {
     fn finish_input(&self, key: JobKey);
     /// Ends a job; false if it was settled already.
     fn cancel(&self, key: JobKey) -> bool;
+    /// Wakes who waits for a job that was settled outside the driver.
+    fn announce(&self, job: &Job);
     /// Queues a callback for the thread that runs them.
     fn call_back(&self, callback: Hook);
 }

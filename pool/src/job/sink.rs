@@ -35,7 +35,8 @@ fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Er
             Error::Panicked { task, index, message, location, backtrace }
         }
         Status::DecodeFailed => Error::Decode { task, index, part: Part::Argument, source: reason() },
-        Status::EncodeFailed => Error::Encode { task, index, part: Part::Result, source: reason() },
+        // Only initializers are asked, and they have no job.
+        Status::EncodeFailed | Status::ReturnedError => Error::Encode { task, index, part: Part::Result, source: reason() },
         Status::UnknownTask => Error::UnknownTask { task },
         Status::Skipped => Error::Cancelled { task, index },
     }

@@ -7,16 +7,16 @@
 mod slot;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
-
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::start::Starter;
+use crate::sys::event::{self, Event};
+use crate::sys::process::Process;
 use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
 use slot::Slot;
@@ -47,7 +47,7 @@ pub(crate) struct Departed {
 #[derive(Debug)]
 pub(crate) struct Commands {
     queue: Mutex<Vec<Command>>,
-    event: OwnedFd,
+    event: Event,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,12 @@ enum Command {
 
 impl Commands {
     pub(crate) fn new() -> io::Result<Self> {
-        let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { queue: Mutex::new(Vec::new()), event })
+        Ok(Self { queue: Mutex::new(Vec::new()), event: Event::new()? })
     }
 
     /// Has the supervisor look at its roster again.
     pub(crate) fn wake(&self) {
-        // It fails only when the counter is full, and then the supervisor is about to wake anyway.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        self.event.raise();
     }
 
     pub(crate) fn kill(&self, place: usize) {
@@ -84,9 +82,7 @@ impl Commands {
     }
 
     fn take(&self) -> Vec<Command> {
-        let mut count = [0; 8];
-        // Nothing to read means that nobody called.
-        let _ = rustix::io::read(&self.event, &mut count);
+        self.event.lower();
         std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -160,15 +156,10 @@ impl Supervisor {
 
     /// Sleeps until a process ends, a command comes or a time is due.
     fn sleep(&self, slots: &[Slot], wants_workers: bool) {
-        let mut fds = vec![PollFd::new(&self.commands.event, PollFlags::IN)];
         let processes = slots.iter().filter_map(Slot::process).chain(self.starter.helper());
-        let handles: Vec<_> = processes.map(|process| process.as_fd()).collect();
-        fds.extend(handles.iter().map(|handle| PollFd::new(handle, PollFlags::IN)));
+        let fds: Vec<_> = std::iter::once(self.commands.event.as_fd()).chain(processes.map(Process::as_fd)).collect();
         let due = slots.iter().filter_map(|slot| slot.due(wants_workers)).min();
-        let timeout = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        // An interruption is one more reason to look.
-        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        event::sleep_on(&fds, due.map(|due| due.saturating_duration_since(Instant::now())));
     }
 
     fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
@@ -210,11 +201,5 @@ impl Supervisor {
     fn terminate(&self, slots: &mut [Slot]) {
         let deadline = Instant::now() + GRACE;
         slots.iter_mut().for_each(|slot| slot.terminate(deadline));
-    }
-}
-
-impl AsFd for Commands {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.event.as_fd()
     }
 }

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
 };
 
 use crate::exit::Exit;
+use crate::sys::event;
 
 /// A child process that cannot be confused with another, however often its id is used again.
 #[derive(Debug)]
@@ -43,11 +45,17 @@ impl Process {
 
     /// Collects the process within that time; false if it did not end.
     pub(crate) fn collect_within(&self, patience: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.handle, PollFlags::IN)];
-        let timeout = Timespec::try_from(patience).ok();
-        // An interruption only shortens the patience.
-        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
-        self.collect().is_some()
+        let deadline = Instant::now() + patience;
+        loop {
+            if self.collect().is_some() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            event::sleep_on(&[self.as_fd()], Some(left));
+        }
     }
 
     fn wait_for(&self, options: WaitIdOptions) -> Option<Exit> {
@@ -94,6 +102,22 @@ fn to_pid(pid: u32) -> io::Result<Pid> {
 /// The id of this process.
 pub(crate) fn own_pid() -> u32 {
     rustix::process::getpid().as_raw_pid().unsigned_abs()
+}
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// How many forks lie between this process and the one that asked first: not the same number in a process and in
+/// its forked child, once it was asked. A load, where asking for the process id is a system call.
+pub(crate) fn fork_generation() -> u32 {
+    static WATCH: Once = Once::new();
+    extern "C" fn count() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    WATCH.call_once(|| {
+        // SAFETY: the handler only adds to an atomic, which is allowed after any fork.
+        unsafe { libc::pthread_atfork(None, None, Some(count)) };
+    });
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Asks the kernel to kill this process when the thread that is its parent ends.

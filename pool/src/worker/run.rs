@@ -8,10 +8,30 @@ use crate::worker::panics;
 
 /// Runs one item. Afterwards `out` holds the bytes that go with the status, behind what it held before.
 pub(crate) fn run_item(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
+    call(run, item, out, None)
+}
+
+/// Runs the initializer or the finalizer; that it returns `Err` is a failure here.
+pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
+    let start = out.len();
+    let mut complaint = None;
+    let status = call(run, item, out, Some(&mut complaint));
+    match complaint {
+        Some(complaint) if status == Status::Ok => {
+            out.truncate(start);
+            out.extend_from_slice(complaint.as_bytes());
+            Status::ReturnedError
+        }
+        _ => status,
+    }
+}
+
+#[inline]
+fn call(run: Run, item: &[u8], out: &mut Vec<u8>, complaint: Option<&mut Option<String>>) -> Status {
     let start = out.len();
     let mut stage = Stage::Decoding;
     let outcome = panics::catch(|| {
-        let mut call = Call::new(item, out, &mut stage);
+        let mut call = Call::new(item, out, &mut stage, complaint);
         run(&mut call)
     });
     match outcome {

@@ -104,7 +104,7 @@ impl Worker {
         clear(&mut self.out);
         if let Some(item) = self.inbox.items(front).next() {
             status = match self.registry.find(task_of(&front.header)) {
-                Some(entry) => run::run_item(entry.run(), item, &mut self.out),
+                Some(entry) => run::run_once(entry.run(), item, &mut self.out),
                 None => Status::UnknownTask,
             };
         }

@@ -1,0 +1,10 @@
+use pool::Pool;
+
+fn cube(x: u64) -> u64 {
+    x * x * x
+}
+
+fn main() -> pool::Result<()> {
+    Pool::new()?.map(cube, 0..4)?;
+    Ok(())
+}

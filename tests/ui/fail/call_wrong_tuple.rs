@@ -1,0 +1,12 @@
+use pool::{Pool, pool_task};
+
+#[pool_task]
+fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+fn main() -> pool::Result<()> {
+    let pool = Pool::new()?;
+    pool.starmap(add, [(1, "2")])?;
+    Ok(())
+}

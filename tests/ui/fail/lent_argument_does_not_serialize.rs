@@ -1,0 +1,12 @@
+use pool::pool_task;
+
+struct Image {
+    pixels: Vec<u8>,
+}
+
+#[pool_task]
+fn size(image: &Image) -> usize {
+    image.pixels.len()
+}
+
+fn main() {}

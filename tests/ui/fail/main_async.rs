@@ -1,0 +1,6 @@
+async fn work() {}
+
+#[pool::main]
+async fn main() {
+    work().await;
+}

@@ -1,0 +1,6 @@
+#[pool::main]
+fn start() {}
+
+fn main() {
+    start();
+}

@@ -1,0 +1,6 @@
+#[pool::main]
+struct Program;
+
+fn main() {
+    let _ = Program;
+}

@@ -1,0 +1,2 @@
+#[pool::main(workers = 4)]
+fn main() {}

@@ -1,0 +1,4 @@
+#[pool::main]
+fn main(arguments: Vec<String>) {
+    let _ = arguments;
+}

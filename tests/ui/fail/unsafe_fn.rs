@@ -1,0 +1,8 @@
+use pool::pool_task;
+
+#[pool_task]
+unsafe fn read(address: usize) -> u8 {
+    unsafe { *(address as *const u8) }
+}
+
+fn main() {}
