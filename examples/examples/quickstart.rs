@@ -202,8 +202,8 @@ fn print_times(in_pool: Duration, start_up: Duration, alone: Duration, workers: 
     println!("ratio {:>21.2}    ({:.2} with the start)", ratio(work), ratio(in_pool));
     if in_pool > alone {
         println!(
-            "The pool does not pay here: it takes longer to start it and to send the counts back than the work does."
+            "So little text, or so busy a machine, does not pay for the start and for sending the counts."
         );
-        println!("Try a directory with more text.");
+        println!("Try a larger directory.");
     }
 }
