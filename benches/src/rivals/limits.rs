@@ -3,7 +3,7 @@
 use std::hint::{black_box, spin_loop};
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use ipc_channel::ipc;
 use rustix::thread::{CpuSet, futex, sched_getaffinity, sched_setaffinity};
 
 use super::fresh::FreshMemory;
+use super::stats::quantile;
 
 /// One limit, and how to measure it once, in seconds. It is told by how much to do less than it might.
 pub(super) struct Limit {
@@ -77,50 +78,58 @@ impl Places {
     }
 }
 
-/// Runs both sides in threads of their own and returns what the first one took, for one of `times`.
-fn two_sides(times: usize, places: Places, ping: impl FnOnce() + Send, pong: impl FnOnce() + Send) -> f64 {
+/// The turns of two sides are timed in so many batches, so that a side that is put off the CPU spoils one of them only.
+const BATCHES: usize = 100;
+
+/// Runs both sides in threads of their own and returns what a turn of the first one took, in the median of batches.
+fn two_sides(
+    times: usize,
+    places: Places,
+    ping: impl Fn(usize) + Send + Sync,
+    pong: impl Fn(usize) + Send + Sync,
+) -> f64 {
     let start = Barrier::new(2);
-    let took = thread::scope(|scope| {
+    let mut samples: Vec<f64> = thread::scope(|scope| {
         scope.spawn(|| {
             places.take(1);
             start.wait();
-            pong();
+            (1..=times).for_each(pong);
         });
         let first = scope.spawn(|| {
             places.take(0);
             start.wait();
-            let start = Instant::now();
-            ping();
-            start.elapsed()
+            let turns: Vec<usize> = (1..=times).collect();
+            let batch = |turns: &[usize]| {
+                let start = Instant::now();
+                turns.iter().copied().for_each(&ping);
+                start.elapsed().as_secs_f64() / turns.len() as f64
+            };
+            turns.chunks(times.div_ceil(BATCHES)).map(batch).collect()
         });
         first.join().expect("neither side panics")
     });
-    took.as_secs_f64() / times as f64
+    samples.sort_by(f64::total_cmp);
+    quantile(&samples, 0.5)
 }
 
 #[repr(align(128))]
 struct Line<T>(T);
 
 fn ping_pong(times: usize, places: Places) -> f64 {
-    let there = Line(AtomicU64::new(0));
-    let back = Line(AtomicU64::new(0));
-    let wait = |line: &Line<AtomicU64>, turn| {
+    let there = Line(AtomicUsize::new(0));
+    let back = Line(AtomicUsize::new(0));
+    let wait = |line: &Line<AtomicUsize>, turn| {
         while line.0.load(Ordering::Acquire) != turn {
             spin_loop();
         }
     };
-    let turns = 1..=times as u64;
-    let ping = || {
-        for turn in turns.clone() {
-            there.0.store(turn, Ordering::Release);
-            wait(&back, turn);
-        }
+    let ping = |turn| {
+        there.0.store(turn, Ordering::Release);
+        wait(&back, turn);
     };
-    let pong = || {
-        for turn in turns.clone() {
-            wait(&there, turn);
-            back.0.store(turn, Ordering::Release);
-        }
+    let pong = |turn| {
+        wait(&there, turn);
+        back.0.store(turn, Ordering::Release);
     };
     two_sides(times, places, ping, pong)
 }
@@ -128,7 +137,7 @@ fn ping_pong(times: usize, places: Places) -> f64 {
 fn futex_round_trip(times: usize, places: Places) -> f64 {
     let there = Line(AtomicU32::new(0));
     let back = Line(AtomicU32::new(0));
-    let wait = |line: &Line<AtomicU32>, turn| {
+    let wait = |line: &Line<AtomicU32>, turn: u32| {
         // Whatever ends the sleep, the word is looked at again.
         while line.0.load(Ordering::Acquire) != turn {
             let _ = futex::wait(&line.0, futex::Flags::empty(), turn - 1, None);
@@ -138,18 +147,13 @@ fn futex_round_trip(times: usize, places: Places) -> f64 {
         line.0.store(turn, Ordering::Release);
         let _ = futex::wake(&line.0, futex::Flags::empty(), 1);
     };
-    let turns = 1..=times as u32;
-    let ping = || {
-        for turn in turns.clone() {
-            wake(&there, turn);
-            wait(&back, turn);
-        }
+    let ping = |turn| {
+        wake(&there, turn as u32);
+        wait(&back, turn as u32);
     };
-    let pong = || {
-        for turn in turns.clone() {
-            wait(&there, turn);
-            wake(&back, turn);
-        }
+    let pong = |turn| {
+        wait(&there, turn as u32);
+        wake(&back, turn as u32);
     };
     two_sides(times, places, ping, pong)
 }

@@ -18,6 +18,7 @@ mod work;
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use limits::LIMITS;
 use options::Options;
@@ -77,14 +78,16 @@ fn run(options: &Options) -> Result<(), String> {
         let effort = if round == 0 { Effort::Warm } else { options.effort };
         for (row, work) in work.iter().enumerate() {
             for (column, system) in systems.iter_mut().enumerate() {
-                eprint!(
-                    "\r\x1b[Kround {round} of {}: {}, {}",
+                let items = system.items(work, effort);
+                let start = Instant::now();
+                let outcome = system.measure(work, items);
+                eprintln!(
+                    "round {round} of {}: {}, {}, {items}: {:.2?}",
                     options.rounds,
                     work.kind.name(),
-                    system.name()
+                    system.name(),
+                    start.elapsed()
                 );
-                let items = system.items(work, effort);
-                let outcome = system.measure(work, items);
                 if round > 0 {
                     figures.add(row, column, outcome);
                 }
@@ -92,12 +95,10 @@ fn run(options: &Options) -> Result<(), String> {
         }
         for (limit, figures) in limits.iter().zip(&mut limit_figures) {
             if round > 0 {
-                eprint!("\r\x1b[Kround {round} of {}: {}", options.rounds, limit.title);
                 figures.push((limit.measure)(if options.effort == Effort::Quick { 10 } else { 1 }));
             }
         }
     }
-    eprint!("\r\x1b[K");
 
     let columns: Vec<String> = systems.iter().map(|system| system.name()).collect();
     let mut text = String::from("# This pool and its rivals\n\n");

@@ -1,8 +1,14 @@
 //! Python's pools: a process of `python/rivals.py` for each, kept from one measurement to the next.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::system::System;
 use super::work::{Kind, Pace, Work};
@@ -15,6 +21,9 @@ pub(super) const POOLS: &[(&str, &str)] = &[
     ("mpire", "mpire"),
 ];
 
+/// How long a single measurement may take; some of these pools hang now and then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// One of them, running.
 pub(super) struct Python {
     key: &'static str,
@@ -22,7 +31,7 @@ pub(super) struct Python {
     version: String,
     child: Child,
     requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    answers: Receiver<String>,
 }
 
 impl Python {
@@ -42,18 +51,24 @@ impl Python {
             .arg(script)
             .args([key, &workers.to_string()])
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot run {interpreter}: {error}"))?;
         let requests = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("its output was asked for"));
+        let output = BufReader::new(child.stdout.take().expect("its output was asked for"));
+        let (lines, answers) = channel();
+        // Ends with the script, or with whoever waits for its answers.
+        thread::spawn(move || output.lines().map_while(Result::ok).all(|line| lines.send(line).is_ok()));
         let mut python = Self { key, title, version: String::new(), child, requests, answers };
         let answer = python.answer()?;
         match answer.split_once(' ') {
-            Some(("ready", version)) => python.version = version.to_owned(),
+            Some(("ready", version)) => python.version = version.trim_end().to_owned(),
+            Some(("missing", reason)) => return Err(reason.to_owned()),
             _ => return Err(answer),
         }
+        python.signal(Signal::STOP);
         Ok(python)
     }
 
@@ -61,13 +76,24 @@ impl Python {
         &self.version
     }
 
-    fn answer(&mut self) -> Result<String, String> {
-        let mut line = String::new();
-        match self.answers.read_line(&mut line) {
-            Ok(0) => Err("the script ended".to_owned()),
-            Ok(_) => Ok(line.trim_end().to_owned()),
-            Err(error) => Err(error.to_string()),
+    /// Sends a signal to the script and to all that it started.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // Once the script has ended there is nobody to get it.
+            let _ = kill_process_group(group, signal);
         }
+    }
+
+    fn answer(&mut self) -> Result<String, String> {
+        self.answers.recv_timeout(PATIENCE).map_err(|error| {
+            let reason = match error {
+                RecvTimeoutError::Timeout => format!("hung for {PATIENCE:?}"),
+                RecvTimeoutError::Disconnected => "the script ended".to_owned(),
+            };
+            self.requests = None;
+            self.signal(Signal::KILL);
+            reason
+        })
     }
 }
 
@@ -86,9 +112,12 @@ impl System for Python {
     }
 
     fn measure(&mut self, work: &Work, items: usize) -> Result<Vec<f64>, String> {
-        let requests = self.requests.as_mut().expect("open until it is dropped");
+        let requests = self.requests.as_mut().ok_or("hung before")?;
         writeln!(requests, "{} {items}", work.kind.name()).map_err(|error| error.to_string())?;
+        // Some of them poll while they have nothing to do, which must not be at the cost of the others.
+        self.signal(Signal::CONT);
         let answer = self.answer()?;
+        self.signal(Signal::STOP);
         match answer.split_once(' ') {
             Some(("ok", figures)) => {
                 let figures: Result<Vec<f64>, _> = figures.split(' ').map(str::parse).collect();
@@ -102,8 +131,8 @@ impl System for Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        // The script ends with its input.
-        drop(self.requests.take());
+        // What it started may outlive a script that is killed, so all of them are.
+        self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::stats::{Summary, human, three_digits};
+use super::stats::{Summary, human, three_digits, unit};
 
 /// What one system gave for one row.
 #[derive(Debug)]
@@ -44,15 +44,20 @@ fn write_cell(cell: &Cell, base: Option<f64>) -> String {
         Cell::None(reason) => reason.clone(),
         Cell::Measured(summary) if summary.median.is_nan() => "–".to_owned(),
         Cell::Measured(summary) => {
-            let ratio = base.map(|base| format!("**{} ×** ", three_digits(summary.median / base)));
+            let ratio = base.map(|base| match summary.median / base {
+                ratio if ratio < 0.1 => format!("**1/{:.0} ×** ", 1.0 / ratio),
+                ratio => format!("**{} ×** ", three_digits(ratio)),
+            });
             format!("{}{}", ratio.unwrap_or_default(), figure(summary))
         }
     }
 }
 
-/// A median with the least and the most of all rounds.
+/// A median with the least and the most of all rounds, in the same unit.
 pub(super) fn figure(summary: &Summary) -> String {
-    format!("{} ({} – {})", human(summary.median), human(summary.least), human(summary.most))
+    let (scale, _) = unit(summary.median);
+    let [least, most] = [summary.least, summary.most].map(|end| three_digits(end * scale));
+    format!("{} ({least} – {most})", human(summary.median))
 }
 
 #[cfg(test)]
@@ -68,7 +73,7 @@ mod tests {
         let columns = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let cells = vec![measured(1e-6), measured(5e-5), Cell::None("no such call".to_owned())];
         let table = table(&columns, &[Row { title: "w", cells }]);
-        assert!(table.contains("| w | 1.00 µs (1.00 µs – 1.00 µs) | **50.0 ×** 50.0 µs"), "{table}");
+        assert!(table.contains("| w | 1.00 µs (1.00 – 1.00) | **50.0 ×** 50.0 µs"), "{table}");
         assert!(table.ends_with("| no such call |\n"), "{table}");
     }
 }

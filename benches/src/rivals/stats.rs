@@ -26,13 +26,18 @@ pub(super) fn quantile(sorted: &[f64], part: f64) -> f64 {
 
 /// A time in the unit that suits it.
 pub(super) fn human(seconds: f64) -> String {
-    let (value, unit) = match seconds {
-        s if s < 1e-6 => (s * 1e9, "ns"),
-        s if s < 1e-3 => (s * 1e6, "µs"),
-        s if s < 1.0 => (s * 1e3, "ms"),
-        s => (s, "s"),
-    };
-    format!("{} {unit}", three_digits(value))
+    let (scale, unit) = unit(seconds);
+    format!("{} {unit}", three_digits(seconds * scale))
+}
+
+/// How many of which unit a second is, for times such as this one.
+pub(super) fn unit(seconds: f64) -> (f64, &'static str) {
+    match seconds {
+        s if s < 1e-6 => (1e9, "ns"),
+        s if s < 1e-3 => (1e6, "µs"),
+        s if s < 1.0 => (1e3, "ms"),
+        _ => (1.0, "s"),
+    }
 }
 
 /// Three significant digits, as far as they stand behind the point.
