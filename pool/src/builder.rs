@@ -211,7 +211,8 @@ impl PoolBuilder {
     /// ```
     pub fn build(self) -> Result<Pool> {
         if std::env::var_os(handshake::VARIABLE).is_some() {
-            let reason = "this process was executed as a worker, but its `main` with `#[pool::main]` was not entered";
+            let reason =
+                "this process was executed as a worker, but its `main` with `#[pool::main]` was not entered";
             return Err(Error::spawn("becoming a worker", std::io::Error::other(reason)));
         }
         Registry::get()?;
@@ -241,8 +242,14 @@ impl PoolBuilder {
         let initializer = rules.initializer.as_ref().map(|once| once.name);
         let driver = Driver::new(workers, rules);
         let pump = Arc::new(Pump::new(driver, bell.clone(), commands.clone(), cpus > 1));
-        let supervisor =
-            Supervisor { starter, roster: pump.clone(), commands: commands.clone(), bell, terms, initializer };
+        let supervisor = Supervisor {
+            starter,
+            roster: pump.clone(),
+            commands: commands.clone(),
+            bell,
+            terms,
+            initializer,
+        };
         start_threads(supervisor, pump, commands, workers)
     }
 
@@ -261,7 +268,12 @@ impl PoolBuilder {
     }
 }
 
-fn start_threads(supervisor: Supervisor, pump: Arc<Pump>, commands: Arc<Commands>, workers: usize) -> Result<Pool> {
+fn start_threads(
+    supervisor: Supervisor,
+    pump: Arc<Pump>,
+    commands: Arc<Commands>,
+    workers: usize,
+) -> Result<Pool> {
     let (sender, built) = mpsc::channel();
     let supervise = move || supervisor.run(workers, sender);
     let supervisor = thread::Builder::new()

@@ -186,7 +186,8 @@ impl<'f> Reader<'f> {
 
     /// Reads a string, borrowed from the item.
     pub fn text(&mut self) -> Result<&'f str, CodecError> {
-        std::str::from_utf8(self.raw(1)?).map_err(|error| CodecError::new(format!("cannot decode `str`: {error}")))
+        std::str::from_utf8(self.raw(1)?)
+            .map_err(|error| CodecError::new(format!("cannot decode `str`: {error}")))
     }
 
     /// Checks that nothing is left, as is the case when both sides agree on the types.
@@ -350,7 +351,8 @@ mod numbers {
                 Ok(slice) => Ok(Some(Slice::Borrowed(same_slice::<N, T>(slice)))),
                 Err(_) => {
                     let mut vec = Some(to_vec::<N>(bytes)?);
-                    let vec = (&mut vec as &mut dyn Any).downcast_mut::<Option<Vec<T>>>().and_then(Option::take);
+                    let vec =
+                        (&mut vec as &mut dyn Any).downcast_mut::<Option<Vec<T>>>().and_then(Option::take);
                     Ok(vec.map(Slice::Owned))
                 }
             }

@@ -122,7 +122,9 @@ pub(crate) enum Status {
 impl Status {
     fn from_raw(raw: u8) -> Option<Self> {
         use Status::*;
-        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped, ReturnedError].get(raw as usize).copied()
+        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped, ReturnedError]
+            .get(raw as usize)
+            .copied()
     }
 }
 
@@ -262,7 +264,13 @@ mod tests {
     #[test]
     fn an_entry_that_fails_leaves_nothing() {
         let mut body = vec![0; 8];
-        assert!(append_entry(&mut body, |out| { out.push(1); Err(()) }).is_err());
+        assert!(
+            append_entry(&mut body, |out| {
+                out.push(1);
+                Err(())
+            })
+            .is_err()
+        );
         assert_eq!(body.len(), 8);
     }
 }

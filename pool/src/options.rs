@@ -433,7 +433,12 @@ impl<'p> Options<'p> {
         Imap::new::<T>(stream)
     }
 
-    fn stream<'s, T: Task>(&self, feed: impl Feed + 's, order: Order, window: Option<usize>) -> Result<Stream<'s>> {
+    fn stream<'s, T: Task>(
+        &self,
+        feed: impl Feed + 's,
+        order: Order,
+        window: Option<usize>,
+    ) -> Result<Stream<'s>> {
         let (job, key) = self.open::<T>()?;
         Ok(Stream::new(self.engine(), job, key, Box::new(feed), order, window))
     }

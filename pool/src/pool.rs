@@ -58,19 +58,21 @@ pub(crate) struct Threads {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("workers", &self.workers).field("pump", &self.pump).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("workers", &self.workers)
+            .field("pump", &self.pump)
+            .finish_non_exhaustive()
     }
 }
 
 impl Pool {
-    pub(crate) fn assemble(pump: Arc<Pump>, commands: Arc<Commands>, threads: Threads, workers: usize) -> Self {
-        Self {
-            pump,
-            commands,
-            threads: Mutex::new(threads),
-            workers,
-            has_stopped: AtomicBool::new(false),
-        }
+    pub(crate) fn assemble(
+        pump: Arc<Pump>,
+        commands: Arc<Commands>,
+        threads: Threads,
+        workers: usize,
+    ) -> Self {
+        Self { pump, commands, threads: Mutex::new(threads), workers, has_stopped: AtomicBool::new(false) }
     }
 
     /// Returns the same calls with settings for a single job.
@@ -411,9 +413,9 @@ impl Pool {
     /// fn nap() { std::thread::sleep(std::time::Duration::from_secs(60)) }
     ///
     /// let pool = Pool::new()?;
-    /// let nap = pool.apply_async(nap, ());
+    /// let napping = pool.apply_async(nap, ());
     /// pool.terminate();
-    /// assert!(matches!(nap.get(), Err(Error::Terminated)));
+    /// assert!(matches!(napping.get(), Err(Error::Terminated)));
     /// pool.join()?;
     /// # Ok::<(), Error>(())
     /// ```

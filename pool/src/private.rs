@@ -6,7 +6,8 @@ pub use serde;
 pub use crate::codec::{CodecError, Reader, Slice, Writer};
 pub use crate::id::TaskId;
 pub use crate::registry::{
-    Call, DebuggedComplaint, DisplayedComplaint, Entry, MAINS, MuteComplaint, NoComplaint, Outcome, Run, TASKS,
+    Call, DebuggedComplaint, DisplayedComplaint, Entry, MAINS, MuteComplaint, NoComplaint, Outcome, Run,
+    TASKS,
 };
 pub use crate::task::{Lend, Sendable, Task};
 pub use crate::worker::enter_main;

@@ -206,9 +206,13 @@ mod tests {
 
     #[test]
     fn two_tasks_of_one_name_are_refused_with_both_names() {
-        static TWICE: [Entry; 2] = [Entry::new("a::f", "fn()", nothing), Entry::new("a::f", "fn(u8)", nothing)];
+        static TWICE: [Entry; 2] =
+            [Entry::new("a::f", "fn()", nothing), Entry::new("a::f", "fn(u8)", nothing)];
         let error = Registry::build(&TWICE).unwrap_err();
-        assert_eq!(error.to_string(), "two tasks are registered as `a::f`; give one of them another `name = \"..\"`");
+        assert_eq!(
+            error.to_string(),
+            "two tasks are registered as `a::f`; give one of them another `name = \"..\"`"
+        );
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Callbacks {
             }
         }
         let rejected = match &*state {
-            State::Running { sender, .. } => sender.send(callback).err().map(|mpsc::SendError(callback)| callback),
+            State::Running { sender, .. } => {
+                sender.send(callback).err().map(|mpsc::SendError(callback)| callback)
+            }
             State::NotStarted | State::Ended => Some(callback),
         };
         drop(state);
@@ -86,7 +88,9 @@ impl Callbacks {
         };
         Ok(match deadline {
             None => receiver.recv().is_ok(),
-            Some(deadline) => receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok(),
+            Some(deadline) => {
+                receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
+            }
         })
     }
 

@@ -4,6 +4,7 @@
 //! that enters leaves exactly once: by [`complete`](InFlight::complete) or by [`lose`](InFlight::lose).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::driver::chunk::Load;
 use crate::frame::FrameHeader;
@@ -42,8 +43,8 @@ pub(crate) struct Completed {
 /// What becomes of the items of a worker that died.
 #[derive(Debug, Default)]
 pub(crate) struct Lost {
-    /// The item that it was running.
-    pub(crate) running: Option<(JobKey, usize)>,
+    /// The item that it was running; several only if what it said of the ones before could not be read.
+    pub(crate) started: Option<(JobKey, Range<usize>)>,
     /// What it had not started, oldest first.
     pub(crate) unstarted: Vec<(JobKey, Block)>,
 }
@@ -105,9 +106,11 @@ impl InFlight {
         let mut lost = Lost::default();
         for chunk in self.chunks.drain(..) {
             let mut ended = chunk.done;
-            if chunk.number as u32 == running.0 && running.1 == chunk.done {
-                lost.running = Some((chunk.job, chunk.block.first + chunk.done as usize));
-                ended += 1;
+            if chunk.number as u32 == running.0 && (chunk.done..chunk.block.count).contains(&running.1) {
+                // Whatever was begun may have had effects, so it is not begun again.
+                ended = running.1 + 1;
+                let begun = chunk.block.first + chunk.done as usize..chunk.block.first + ended as usize;
+                lost.started = Some((chunk.job, begun));
             }
             if let Some(rest) = chunk.block.skip(ended) {
                 lost.unstarted.push((chunk.job, rest));
@@ -167,9 +170,19 @@ mod tests {
         let mut in_flight = with_chunks(&[4, 2]);
         in_flight.complete(&answer(1, 0, 1)).unwrap();
         let lost = in_flight.lose((1, 1));
-        assert_eq!(lost.running, Some((JOB, 101)));
+        assert_eq!(lost.started, Some((JOB, 101..102)));
         let rest: Vec<_> = lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect();
         assert_eq!(rest, [(102, 2), (104, 2)]);
+    }
+
+    #[test]
+    fn no_item_that_was_begun_is_begun_again_even_if_its_result_could_not_be_read() {
+        let lost = with_chunks(&[5]).lose((1, 2));
+        assert_eq!(lost.started, Some((JOB, 100..103)));
+        assert_eq!(
+            lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(),
+            [(103, 2)]
+        );
     }
 
     #[test]
@@ -178,7 +191,7 @@ mod tests {
         in_flight.complete(&answer(1, 0, 1)).unwrap();
         // It had finished item 0, the last one that it said it was running.
         let lost = in_flight.lose((1, 0));
-        assert_eq!(lost.running, None);
+        assert_eq!(lost.started, None);
         assert_eq!(lost.unstarted.iter().map(|(_, block)| block.count).sum::<u32>(), 3);
     }
 }

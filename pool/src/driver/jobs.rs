@@ -36,7 +36,13 @@ pub(crate) struct OpenJob {
 }
 
 impl OpenJob {
-    pub(crate) fn new(job: Arc<Job>, task: TaskId, rule: u32, chunk_size: Option<u32>, fails_fast: bool) -> Self {
+    pub(crate) fn new(
+        job: Arc<Job>,
+        task: TaskId,
+        rule: u32,
+        chunk_size: Option<u32>,
+        fails_fast: bool,
+    ) -> Self {
         Self {
             job,
             task,

@@ -528,8 +528,8 @@ impl<L: Link> Driver<L> {
                 self.jobs.queue(key);
             }
         }
-        if let Some((key, index)) = lost.running {
-            self.lose_item(key, index, worker.pid, exit);
+        if let Some((key, items)) = lost.started {
+            items.for_each(|index| self.lose_item(key, index, worker.pid, exit.clone()));
         }
         self.dispatch();
         self.ring();

@@ -66,7 +66,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pump {
-    pub(crate) fn new(driver: Driver<RingLink>, bell: ParentBell, commands: Arc<Commands>, may_spin: bool) -> Self {
+    pub(crate) fn new(
+        driver: Driver<RingLink>,
+        bell: ParentBell,
+        commands: Arc<Commands>,
+        may_spin: bool,
+    ) -> Self {
         Self {
             driver: Mutex::new(driver),
             bell,
@@ -151,7 +156,10 @@ impl Pump {
                 if done() || lock(&self.driver).has_more() {
                     self.bell.cancel();
                 } else {
-                    self.bell.sleep(seen, deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())));
+                    self.bell.sleep(
+                        seen,
+                        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+                    );
                 }
             }
             spin.learn(start.elapsed());
@@ -221,7 +229,9 @@ impl Pump {
 
     /// Makes sure that an open job is looked after even if nobody waits for it.
     pub(crate) fn look_after(&self) {
-        if self.background_sleeps.load(Ordering::SeqCst) && self.background_sleeps.swap(false, Ordering::SeqCst) {
+        if self.background_sleeps.load(Ordering::SeqCst)
+            && self.background_sleeps.swap(false, Ordering::SeqCst)
+        {
             if let Some(background) = self.background.get() {
                 background.unpark();
             }
@@ -312,6 +322,10 @@ impl Engine for Pump {
         job.notify();
         // Who waits for it may be the leader.
         self.bell.ring();
+    }
+
+    fn is_callback_thread(&self) -> bool {
+        self.callbacks.is_own_thread()
     }
 
     fn call_back(&self, callback: Hook) {

@@ -65,7 +65,10 @@ fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
             Delivery::Results { first, body, .. } => {
                 for (offset, (entry, bytes)) in Entries::new(&body).enumerate() {
                     let value = bytes.first().copied().ok_or(format!("{:?}", entry.status));
-                    all.push((first + offset, if entry.status == Status::Ok { value } else { Err(format!("{:?}", entry.status)) }));
+                    all.push((
+                        first + offset,
+                        if entry.status == Status::Ok { value } else { Err(format!("{:?}", entry.status)) },
+                    ));
                 }
             }
         }
@@ -288,7 +291,11 @@ fn a_worker_gets_as_many_items_as_it_may_run_and_leaves() {
     let (mut driver, fakes) = ready(1, Rules { max_items: Some(3), ..Rules::default() });
     let (job, _) = numbers(&mut driver, 5, chunks_of(2));
     let (first, second) = (take(&fakes[0]), fakes[0].take());
-    assert_eq!((first.items.len(), second.is_none()), (2, true), "an unmeasured task has one chunk in flight");
+    assert_eq!(
+        (first.items.len(), second.is_none()),
+        (2, true),
+        "an unmeasured task has one chunk in flight"
+    );
     fakes[0].echo(&first, 0, 2);
     driver.turn();
     let second = take(&fakes[0]);
@@ -334,7 +341,9 @@ fn a_refused_initializer_ends_the_pool_with_its_reason() {
     fake.answer(FrameHeader::new(Kind::Refused), &[(Status::DecodeFailed, b"no such file")]);
     driver.turn();
     let error = job.aborted().expect("the job ended");
-    assert!(matches!(&error, Error::Initializer { task: "tests::init", reason } if reason.contains("no such file")));
+    assert!(
+        matches!(&error, Error::Initializer { task: "tests::init", reason } if reason.contains("no such file"))
+    );
     assert!(matches!(driver.open(job, TASK, JobOptions::default()), Err(Error::Initializer { .. })));
     assert!(!driver.wants_worker());
 }

@@ -68,7 +68,8 @@ impl<R> AsyncResult<R> {
     ///
     /// # Errors
     ///
-    /// Whatever ended the item or the job; see [`Error`].
+    /// Whatever ended the item or the job; see [`Error`]. [`Error::WouldDeadlock`] if a callback asks for the result of
+    /// a handle that another callback, or it itself, has to return for: callbacks run one at a time.
     ///
     /// # Examples
     ///
@@ -83,8 +84,16 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn get(self) -> Result<R> {
+        if self.would_deadlock() {
+            return Err(Error::WouldDeadlock { call: "get" });
+        }
         self.wait();
         self.take()
+    }
+
+    /// Only this thread could make the result, and it is about to wait for it.
+    fn would_deadlock(&self) -> bool {
+        self.collect.is_none() && !self.ready() && self.engine.is_callback_thread()
     }
 
     /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
@@ -115,7 +124,7 @@ impl<R> AsyncResult<R> {
         self.wait_timeout(timeout).then(|| self.take())
     }
 
-    /// Waits until the result is there.
+    /// Waits until the result is there. Returns at once where [`get`](Self::get) says that it would wait for itself.
     ///
     /// # Examples
     ///
@@ -130,6 +139,9 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn wait(&self) {
+        if self.would_deadlock() {
+            return;
+        }
         self.engine.wait(&self.job, Until::Settled, None);
     }
 
@@ -321,7 +333,10 @@ impl<R: Send + 'static> AsyncResult<R> {
     }
 
     /// A handle on what `step` makes of this one's result, on the callback thread.
-    fn then<N: Send + 'static>(self, step: impl FnOnce(Result<R>) -> Result<N> + Send + 'static) -> AsyncResult<N> {
+    fn then<N: Send + 'static>(
+        self,
+        step: impl FnOnce(Result<R>) -> Result<N> + Send + 'static,
+    ) -> AsyncResult<N> {
         let slot = Arc::new(Mutex::new(Slot::Empty));
         let job = Arc::new(Job::new(self.job.task));
         let next = AsyncResult {

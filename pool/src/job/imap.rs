@@ -5,9 +5,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::job::Delivery;
 use crate::job::sink;
 use crate::job::stream::{Next, Stream};
-use crate::job::Delivery;
 use crate::task::Task;
 
 /// The results of [`imap`](crate::Pool::imap) and its kin: one `Result` per item, computed ahead of the consumer

@@ -85,7 +85,10 @@ pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("task", &self.task).field("settled", &self.is_settled()).finish_non_exhaustive()
+        f.debug_struct("Job")
+            .field("task", &self.task)
+            .field("settled", &self.is_settled())
+            .finish_non_exhaustive()
     }
 }
 
@@ -256,6 +259,8 @@ pub(crate) trait Engine: Send + Sync {
     fn cancel(&self, key: JobKey) -> bool;
     /// Wakes who waits for a job that was settled outside the driver.
     fn announce(&self, job: &Job);
+    /// Tells whether the calling thread is the one that runs callbacks.
+    fn is_callback_thread(&self) -> bool;
     /// Queues a callback for the thread that runs them.
     fn call_back(&self, callback: Hook);
 }

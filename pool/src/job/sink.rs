@@ -36,7 +36,9 @@ fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Er
         }
         Status::DecodeFailed => Error::Decode { task, index, part: Part::Argument, source: reason() },
         // Only initializers are asked, and they have no job.
-        Status::EncodeFailed | Status::ReturnedError => Error::Encode { task, index, part: Part::Result, source: reason() },
+        Status::EncodeFailed | Status::ReturnedError => {
+            Error::Encode { task, index, part: Part::Result, source: reason() }
+        }
         Status::UnknownTask => Error::UnknownTask { task },
         Status::Skipped => Error::Cancelled { task, index },
     }
@@ -49,7 +51,9 @@ pub(crate) fn refusal(status: Status, bytes: &[u8]) -> String {
             let report: PanicReport = codec::from_bytes(bytes).unwrap_or_default();
             format!("it panicked at {}: {}", report.location, report.message)
         }
-        Status::DecodeFailed => format!("its argument could not be decoded: {}", String::from_utf8_lossy(bytes)),
+        Status::DecodeFailed => {
+            format!("its argument could not be decoded: {}", String::from_utf8_lossy(bytes))
+        }
         Status::UnknownTask => "it is not known to the worker".to_owned(),
         _ => String::from_utf8_lossy(bytes).into_owned(),
     }

@@ -114,7 +114,11 @@ impl<T: Task, I: Iterator> Feed for Source<'_, T, I> {
 }
 
 /// Appends one item's entry; user code that panics while it is encoded fails only this item.
-pub(crate) fn encode_item<T: Task>(args: &T::Args<'_>, index: usize, body: &mut Vec<u8>) -> Result<(), Error> {
+pub(crate) fn encode_item<T: Task>(
+    args: &T::Args<'_>,
+    index: usize,
+    body: &mut Vec<u8>,
+) -> Result<(), Error> {
     append_entry(body, |out| {
         match catch_unwind(AssertUnwindSafe(|| T::encode(args, &mut Writer::new(out)))) {
             Ok(Ok(())) => Ok(Status::Ok),

@@ -72,10 +72,7 @@ pub(crate) fn execute(depth: u32) -> Result<(Process, Orders), Error> {
     }
 }
 
-fn wait_for_hello(
-    receiver: &mpsc::Receiver<io::Result<Hello>>,
-    process: &Process,
-) -> io::Result<Hello> {
+fn wait_for_hello(receiver: &mpsc::Receiver<io::Result<Hello>>, process: &Process) -> io::Result<Hello> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match receiver.recv_timeout(GLANCE) {

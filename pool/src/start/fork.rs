@@ -16,8 +16,8 @@ pub(crate) struct Fork {
 impl Fork {
     /// Forks the calling process, which must have no thread but the calling one.
     pub(crate) fn new(obey: Obey) -> Result<Self, Error> {
-        let threads =
-            process::thread_count().map_err(|error| Error::spawn("counting this process's threads", error))?;
+        let threads = process::thread_count()
+            .map_err(|error| Error::spawn("counting this process's threads", error))?;
         if threads != 1 {
             let reason = format!(
                 "`Fork` copies a process that has one thread, and this one has {threads}; \
@@ -26,7 +26,8 @@ impl Fork {
             return Err(Error::InvalidOption { option: "start_method", reason });
         }
         let parent = process::own_pid();
-        let (orders, helm) = Orders::pair().map_err(|error| Error::spawn("making the zygote's channel", error))?;
+        let (orders, helm) =
+            Orders::pair().map_err(|error| Error::spawn("making the zygote's channel", error))?;
         // SAFETY: this process has only the calling thread, as was just counted.
         match unsafe { process::fork() } {
             Ok(Forked::Child) => {

@@ -24,7 +24,10 @@ pub(crate) struct Zygote {
 impl Zygote {
     /// Has it fork a worker, which is then a child of this process.
     pub(crate) fn fork(&self, setup: Setup) -> Result<Process, Error> {
-        let pid = self.orders.fork(setup, PATIENCE).map_err(|error| Error::spawn("forking in the zygote", error))?;
+        let pid = self
+            .orders
+            .fork(setup, PATIENCE)
+            .map_err(|error| Error::spawn("forking in the zygote", error))?;
         Process::open(pid).map_err(|error| Error::spawn("opening the new worker's process handle", error))
     }
 

@@ -140,7 +140,10 @@ impl Supervisor {
                 }
                 slots[place].kill_if_due(now);
             }
-            if !wants_workers && slots.iter().all(|slot| slot.process().is_none()) && !self.roster.wants_worker() {
+            if !wants_workers
+                && slots.iter().all(|slot| slot.process().is_none())
+                && !self.roster.wants_worker()
+            {
                 return;
             }
             self.sleep(slots, wants_workers);
@@ -157,7 +160,8 @@ impl Supervisor {
     /// Sleeps until a process ends, a command comes or a time is due.
     fn sleep(&self, slots: &[Slot], wants_workers: bool) {
         let processes = slots.iter().filter_map(Slot::process).chain(self.starter.helper());
-        let fds: Vec<_> = std::iter::once(self.commands.event.as_fd()).chain(processes.map(Process::as_fd)).collect();
+        let fds: Vec<_> =
+            std::iter::once(self.commands.event.as_fd()).chain(processes.map(Process::as_fd)).collect();
         let due = slots.iter().filter_map(|slot| slot.due(wants_workers)).min();
         event::sleep_on(&fds, due.map(|due| due.saturating_duration_since(Instant::now())));
     }

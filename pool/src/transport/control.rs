@@ -120,7 +120,9 @@ where
             Err(TryRecvError::Empty) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
             }
-            Err(TryRecvError::IpcError(IpcError::Io(error))) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(TryRecvError::IpcError(IpcError::Io(error)))
+                if error.kind() == io::ErrorKind::Interrupted =>
+            {
                 continue;
             }
             Err(TryRecvError::IpcError(error)) => Err(to_io(error)),
@@ -133,7 +135,8 @@ impl Helm {
     pub(crate) fn report_to(server: &str, token: u128, identity: Identity) -> io::Result<Helm> {
         let (orders, helm) = Orders::pair()?;
         let door = IpcSender::<Hello>::connect(server.to_owned())?;
-        door.send(Hello::Here { token, identity, orders: orders.orders, reports: orders.reports }).map_err(to_io)?;
+        door.send(Hello::Here { token, identity, orders: orders.orders, reports: orders.reports })
+            .map_err(to_io)?;
         Ok(helm)
     }
 

@@ -71,7 +71,10 @@ pub(crate) struct RingLink {
 
 impl std::fmt::Debug for RingLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RingLink").field("args", &self.args).field("results", &self.results).finish_non_exhaustive()
+        f.debug_struct("RingLink")
+            .field("args", &self.args)
+            .field("results", &self.results)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,13 +106,8 @@ impl RingLink {
     pub(crate) fn new(bell: &ParentBell, terms: Terms) -> io::Result<(Self, Setup)> {
         let region = Arc::new(Region::new(layout::LINK)?);
         let (parcels, parcels_in, parcels_out) = Parcels::pair()?;
-        let setup = Setup {
-            link: region.handle(),
-            bell: bell.region.handle(),
-            parcels_in,
-            parcels_out,
-            terms,
-        };
+        let setup =
+            Setup { link: region.handle(), bell: bell.region.handle(), parcels_in, parcels_out, terms };
         let link = Self {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
@@ -244,7 +242,8 @@ impl Link for RingLink {
         let from = body.len();
         body.resize(from + size, 0);
         memory.read(offset + FrameHeader::SIZE, &mut body[from..]);
-        header.failed = Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32;
+        header.failed =
+            Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32;
         if header.kind() != Some(Kind::Done) || self.normalize(&header, body, from).is_err() {
             body.truncate(from);
             return None;

@@ -96,7 +96,13 @@ impl Region {
         out.reserve(len);
         // SAFETY: inside the mapping on one side and inside the capacity just reserved on the other; the
         // two are different memory.
-        unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), out.spare_capacity_mut().as_mut_ptr().cast(), len) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                self.base.add(offset),
+                out.spare_capacity_mut().as_mut_ptr().cast(),
+                len,
+            )
+        };
         // SAFETY: that many bytes were just initialized.
         unsafe { out.set_len(out.len() + len) };
     }

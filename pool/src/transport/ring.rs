@@ -203,7 +203,10 @@ impl<M: Memory> Consumer<M> {
             None => return Err(Corrupt(format!("unknown kind of frame {}", header.kind))),
         };
         if len > contiguous.min(published) || len % 8 != 0 {
-            return Err(Corrupt(format!("a frame of {len} bytes where {} can be", contiguous.min(published))));
+            return Err(Corrupt(format!(
+                "a frame of {len} bytes where {} can be",
+                contiguous.min(published)
+            )));
         }
         Ok(Front { header, body: offset + FrameHeader::SIZE, end: self.head + len as u64 })
     }

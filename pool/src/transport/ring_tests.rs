@@ -24,7 +24,11 @@ struct Words {
 
 impl Plain {
     fn new() -> Self {
-        Self(Rc::new(Words { head: Cell::new(0), tail: Cell::new(0), bytes: RefCell::new(vec![0xEE; CAPACITY]) }))
+        Self(Rc::new(Words {
+            head: Cell::new(0),
+            tail: Cell::new(0),
+            bytes: RefCell::new(vec![0xEE; CAPACITY]),
+        }))
     }
 }
 

@@ -34,7 +34,8 @@ impl Segments {
     /// Copies `bytes` into a segment that is free at `released`; returns its id. Call
     /// [`hold`](Self::hold) once the frame's end is known.
     pub(crate) fn put(&mut self, bytes: &[u8], released: Position, parcels: &Parcels) -> io::Result<u16> {
-        let fits = |segment: &&mut Segment| segment.busy_until <= released && segment.region.len() >= bytes.len();
+        let fits =
+            |segment: &&mut Segment| segment.busy_until <= released && segment.region.len() >= bytes.len();
         let best = self.all.iter_mut().filter(fits).min_by_key(|segment| segment.region.len());
         let segment = match best {
             Some(segment) => segment,

@@ -48,4 +48,3 @@ fn serve_if_invited() {
         Err(_) => process::exit_at_once(handshake::EXIT_NO_PARENT),
     }
 }
-

@@ -38,7 +38,9 @@ fn call(run: Run, item: &[u8], out: &mut Vec<u8>, complaint: Option<&mut Option<
         Ok(Ok(())) => Status::Ok,
         Ok(Err(error)) => fail(stage, &error.to_string(), out, start),
         Err(report) if matches!(stage, Stage::Running | Stage::Dropping) => panicked(&report, out, start),
-        Err(report) => fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out, start),
+        Err(report) => {
+            fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out, start)
+        }
     }
 }
 

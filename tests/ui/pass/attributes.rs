@@ -1,7 +1,7 @@
 #![deny(warnings, missing_docs)]
 //! Each attribute of the function goes to the items that it is about.
 
-use pool::{Pool, pool_task};
+use pool::{pool_task, Pool};
 
 /// Documented, over
 /// two lines.

@@ -1,7 +1,7 @@
 #![deny(warnings)]
 //! A task is also a plain function, and literals get their type from it.
 
-use pool::{Pool, pool_task};
+use pool::{pool_task, Pool};
 
 mod tasks {
     use pool::pool_task;
@@ -31,7 +31,11 @@ pub use tasks::square as sq;
 
 #[pool_task]
 fn factorial(n: u64) -> u64 {
-    if n < 2 { 1 } else { n * factorial(n - 1) }
+    if n < 2 {
+        1
+    } else {
+        n * factorial(n - 1)
+    }
 }
 
 /// Its name is a pattern where the generated code has its bindings.

@@ -1,7 +1,7 @@
 #![deny(warnings)]
 //! Tasks can stand in function bodies, and are registered from there.
 
-use pool::{Pool, pool_task};
+use pool::{pool_task, Pool};
 
 fn one(pool: &Pool) -> pool::Result<u8> {
     struct Unused;

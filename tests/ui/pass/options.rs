@@ -1,7 +1,7 @@
 #![deny(warnings, missing_docs)]
 //! `handle` and `name`, each and together, and names of the crate in the types.
 
-use pool::{Pool, Task, pool_task};
+use pool::{pool_task, Pool, Task};
 
 /// Keeps its name.
 #[pool_task(handle = Square)]

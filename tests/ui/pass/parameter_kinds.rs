@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use pool::{Pool, pool_task};
+use pool::{pool_task, Pool};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,7 +78,11 @@ fn ignored(_: u8, _unused: &str) {}
 
 #[pool_task]
 fn fallible(ok: bool) -> Result<Option<u8>, String> {
-    if ok { Ok(None) } else { Err("no".to_owned()) }
+    if ok {
+        Ok(None)
+    } else {
+        Err("no".to_owned())
+    }
 }
 
 #[pool_task]
