@@ -1,7 +1,7 @@
 //! The settings of a single job.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::driver::JobOptions;
 use crate::driver::pump::Pump;
@@ -162,7 +162,7 @@ impl<'p> Options<'p> {
     pub fn apply_async<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> AsyncResult<T::Output> {
         let (job, key) = self.submit(task, args);
         self.pump.look_after();
-        AsyncResult::new(self.engine(), job, key, sink::collect_one::<T>)
+        AsyncResult::new(self.handle(), job, key, sink::collect_one::<T>)
     }
 
     /// Hands a job of one item over; what is wrong with it is in the job.
@@ -320,7 +320,7 @@ impl<'p> Options<'p> {
         std::mem::forget(guard);
         engine.finish_input(key);
         self.pump.look_after();
-        AsyncResult::new(engine, job, key, sink::collect_all::<T>)
+        AsyncResult::new(self.handle(), job, key, sink::collect_all::<T>)
     }
 
     /// [`Pool::imap`](crate::Pool::imap) with these options. What they forbid is the first item.
@@ -423,6 +423,11 @@ impl<'p> Options<'p> {
 
     fn engine(&self) -> Arc<dyn Engine> {
         self.pump.clone()
+    }
+
+    fn handle(&self) -> Weak<dyn Engine> {
+        let pump: Weak<Pump> = Arc::downgrade(self.pump);
+        pump
     }
 
     fn lazily<T: Task>(&self, _: T, feed: impl Feed + 'p, order: Order) -> Imap<'p, T::Output> {

@@ -425,7 +425,6 @@ impl Pool {
         }
         self.has_stopped.store(true, Ordering::SeqCst);
         self.pump.with_driver(|driver| driver.end(Error::Terminated));
-        self.commands.terminate();
     }
 
     /// Waits until a closed pool has done its work, or a terminated one is gone: until no worker is left and every

@@ -9,6 +9,7 @@ mod chunk;
 mod in_flight;
 mod jobs;
 pub(crate) mod pump;
+mod workers;
 #[cfg(test)]
 mod tests;
 
@@ -17,15 +18,14 @@ use std::sync::Arc;
 
 use crate::codec::CodecError;
 use crate::error::{Error, Part};
-use crate::exit::Exit;
 use crate::frame::{Entries, FrameHeader, Kind};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
 use crate::job::{Delivery, Demand, Job, sink};
 use crate::transport::link::{Corrupt, Link};
 use chunk::Rule;
-use in_flight::InFlight;
 use jobs::{Jobs, OpenJob};
+use workers::{Slot, State};
 
 /// A call that every worker makes once: the initializer or the finalizer.
 #[derive(Clone, Debug)]
@@ -59,8 +59,10 @@ pub(crate) struct Effects {
     pub(crate) notify: Vec<Arc<Job>>,
     /// Workers that are of no more use.
     pub(crate) kill: Vec<usize>,
-    /// The supervisor should look: workers were told to leave, or no more are wanted.
+    /// The supervisor should look: workers were told to leave.
     pub(crate) wake_supervisor: bool,
+    /// All workers are to be ended.
+    pub(crate) end_workers: bool,
 }
 
 /// Whether the pool takes and runs jobs.
@@ -71,46 +73,6 @@ enum Phase {
     Closed,
     /// Nothing runs any more, for this reason.
     Ended(Error),
-}
-
-/// The place of one worker; workers come and go.
-#[derive(Debug)]
-struct Slot<L> {
-    worker: Option<Worker<L>>,
-}
-
-#[derive(Debug)]
-struct Worker<L> {
-    link: L,
-    pid: u32,
-    state: State,
-    in_flight: InFlight,
-    /// Items that it may still be given.
-    quota: u64,
-    /// Something was sent since the bell was rung.
-    unrung: bool,
-    /// A larger frame than there is room for waits; no other may overtake it.
-    is_full: bool,
-    /// When it was given something last, by the driver's count of chunks.
-    last_used: u64,
-    corrupt: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Starting,
-    Ready,
-    /// It was told to exit, or is to be killed.
-    Leaving,
-}
-
-/// What is known when a worker is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Detached {
-    /// It had started properly.
-    pub(crate) was_ready: bool,
-    /// Another one is wanted in its place.
-    pub(crate) wants_another: bool,
 }
 
 /// The driver of one pool.
@@ -465,138 +427,6 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    // Workers.
-
-    /// Puts a new worker into an empty place and tells it to start.
-    pub(crate) fn attach(&mut self, place: usize, mut link: L, pid: u32) {
-        let mut header = FrameHeader::new(Kind::Start);
-        let body = match &self.rules.initializer {
-            Some(once) => {
-                header.task_or_nanos = once.task.raw();
-                header.count = 1;
-                &once.body[..]
-            }
-            None => &[],
-        };
-        let mut corrupt = None;
-        if let Err(error) = link.try_send(header, body) {
-            corrupt = Some(format!("no shared memory for the initializer's arguments: {error}"));
-        }
-        link.ring();
-        self.slots[place].worker = Some(Worker {
-            link,
-            pid,
-            state: State::Starting,
-            in_flight: InFlight::default(),
-            quota: self.rules.max_items.unwrap_or(u64::MAX),
-            unrung: false,
-            is_full: false,
-            last_used: 0,
-            corrupt: None,
-        });
-        if let Some(reason) = corrupt {
-            self.give_worker_up(place, reason);
-        }
-        self.leave_if_done();
-    }
-
-    /// Takes a worker out whose process is gone: keeps what it finished, queues what it had not started,
-    /// ends the item that it was running.
-    pub(crate) fn detach(&mut self, place: usize, exit: &Exit) -> Detached {
-        self.receive(place);
-        let Some(mut worker) = self.slots[place].worker.take() else {
-            return Detached { was_ready: false, wants_another: self.wants_worker() };
-        };
-        let was_ready = worker.state == State::Ready || !worker.in_flight.is_empty() || worker.last_used > 0;
-        let left_on_request = worker.state == State::Leaving && worker.corrupt.is_none();
-        let exit = worker.corrupt.take().map_or_else(|| exit.clone(), Exit::Corrupt);
-        let mut body = Vec::new();
-        if let Some(header) = worker.link.recover(&mut body) {
-            if let Ok(completed) = worker.in_flight.complete(&header) {
-                self.settle(completed.job, completed.first, &header, body);
-            }
-        }
-        let lost = worker.in_flight.lose(worker.link.running());
-        // Backwards, because each goes to the front.
-        for (key, block) in lost.unstarted.into_iter().rev() {
-            let Some(job) = self.jobs.get(key) else { continue };
-            if job.gave_up {
-                job.unended -= block.count as usize;
-                self.notify_and_close(key);
-            } else {
-                job.push_front(block);
-                self.jobs.queue(key);
-            }
-        }
-        if let Some((key, items)) = lost.started {
-            items.for_each(|index| self.lose_item(key, index, worker.pid, exit.clone()));
-        }
-        self.dispatch();
-        self.ring();
-        Detached { was_ready: was_ready || left_on_request, wants_another: self.wants_worker() }
-    }
-
-    fn lose_item(&mut self, key: JobKey, index: usize, pid: u32, exit: Exit) {
-        let Some(job) = self.jobs.get(key) else { return };
-        job.unended -= 1;
-        let error = Error::WorkerLost { task: job.job.task, index, pid, exit };
-        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
-        if job.fails_fast {
-            self.give_up_rest(key);
-        }
-        self.notify_and_close(key);
-    }
-
-    /// Has a worker killed that sent what makes no sense; [`detach`](Self::detach) does the rest.
-    fn give_worker_up(&mut self, place: usize, reason: String) {
-        if let Some(worker) = &mut self.slots[place].worker {
-            worker.corrupt = Some(reason);
-            worker.state = State::Leaving;
-            self.effects.kill.push(place);
-        }
-    }
-
-    /// Tells a worker to exit once it has run its last item.
-    fn retire_if_spent(&mut self, place: usize) {
-        if let Some(worker) = &mut self.slots[place].worker {
-            if worker.quota == 0 && worker.state != State::Leaving {
-                self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
-            }
-        }
-    }
-
-    /// Once a closed pool has nothing left to do, its workers leave.
-    fn leave_if_done(&mut self) {
-        if matches!(self.phase, Phase::Closed) && self.jobs.is_empty() {
-            for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-                if worker.state != State::Leaving {
-                    self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
-                }
-            }
-            self.effects.wake_supervisor = true;
-        }
-    }
-
-    /// False if there is no room to say so; then the worker gets nothing more, and it is tried again.
-    fn tell_to_leave(worker: &mut Worker<L>, finalizer: Option<&Once>) -> bool {
-        let mut header = FrameHeader::new(Kind::Exit);
-        let body = match finalizer {
-            Some(once) => {
-                header.task_or_nanos = once.task.raw();
-                header.count = 1;
-                &once.body[..]
-            }
-            None => &[],
-        };
-        worker.quota = 0;
-        if !matches!(worker.link.try_send(header, body), Ok(Some(_))) {
-            return false;
-        }
-        worker.state = State::Leaving;
-        worker.link.ring();
-        true
-    }
-
     /// Tells whether an empty place should get a worker.
     pub(crate) fn wants_worker(&self) -> bool {
         match self.phase {
@@ -639,6 +469,6 @@ impl<L: Link> Driver<L> {
             self.effects.notify.push(job.job);
         }
         self.phase = Phase::Ended(error);
-        self.effects.wake_supervisor = true;
+        self.effects.end_workers = true;
     }
 }

@@ -125,7 +125,9 @@ impl Pump {
         for place in effects.kill {
             self.commands.kill(place);
         }
-        if effects.wake_supervisor {
+        if effects.end_workers {
+            self.commands.terminate();
+        } else if effects.wake_supervisor {
             self.commands.wake();
         }
         effects.notify.iter().for_each(|job| job.notify());
@@ -220,16 +222,23 @@ impl Pump {
         }
     }
 
-    /// Lets somebody else lead, if the lead is free and somebody waits.
+    /// Lets somebody else lead, if the lead is free and somebody waits; else sees to it that open jobs are looked after.
     fn hand_over(&self) {
-        if let Some(follower) = lock(&self.followers).front() {
-            follower.unpark();
+        let followers = lock(&self.followers);
+        match followers.front() {
+            Some(follower) => follower.unpark(),
+            None => {
+                drop(followers);
+                self.look_after();
+            }
         }
     }
 
-    /// Makes sure that an open job is looked after even if nobody waits for it.
+    /// Makes sure that open jobs are looked after even if nobody waits for them.
     pub(crate) fn look_after(&self) {
+        // A load, unless the background thread sleeps for good.
         if self.background_sleeps.load(Ordering::SeqCst)
+            && self.has_open_jobs()
             && self.background_sleeps.swap(false, Ordering::SeqCst)
         {
             if let Some(background) = self.background.get() {
@@ -239,30 +248,35 @@ impl Pump {
     }
 
     /// The background thread: leads while jobs are open and nobody waits.
+    ///
+    /// It looks once in [`GRACE`], so that the usual caller, who waits soon, need not wake it; and after some time in
+    /// vain it sleeps until [`look_after`](Self::look_after).
     pub(crate) fn run_in_background(&self) {
         self.background.get_or_init(thread::current);
-        let mut idle = 0;
+        let mut in_vain = 0;
         while !self.is_shut_down.load(Ordering::SeqCst) {
-            if self.has_open_jobs() {
-                idle = 0;
-                self.lead_in_background();
+            if self.has_open_jobs() && self.lead_in_background() {
+                in_vain = 0;
             } else {
-                idle += 1;
+                in_vain += 1;
             }
-            if idle > PATIENCE {
+            if in_vain > PATIENCE {
                 self.background_sleeps.store(true, Ordering::SeqCst);
-                if !self.has_open_jobs() && !self.is_shut_down.load(Ordering::SeqCst) {
+                // Whoever leads now looks after the jobs, and calls when it leaves.
+                let is_needed = self.has_open_jobs() && self.lead.try_lock().is_ok();
+                if !is_needed && !self.is_shut_down.load(Ordering::SeqCst) {
                     thread::park();
                 }
                 self.background_sleeps.store(false, Ordering::SeqCst);
-                idle = 0;
+                in_vain = 0;
             }
             thread::park_timeout(GRACE);
         }
     }
 
-    fn lead_in_background(&self) {
-        let Ok(mut spin) = self.lead.try_lock() else { return };
+    /// Leads until somebody else wants to or there is nothing to do; false if somebody else leads.
+    fn lead_in_background(&self) -> bool {
+        let Ok(mut spin) = self.lead.try_lock() else { return false };
         self.background_leads.store(true, Ordering::SeqCst);
         let gives_way = || {
             !self.has_open_jobs()
@@ -273,6 +287,7 @@ impl Pump {
         self.background_leads.store(false, Ordering::SeqCst);
         drop(spin);
         self.hand_over();
+        true
     }
 
     /// Waits until no job is open.

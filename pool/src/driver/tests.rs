@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::workers::Detached;
 use super::*;
+use crate::exit::Exit;
 use crate::frame::{Status, append_entry};
 use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 

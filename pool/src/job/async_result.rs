@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::id::JobKey;
 use crate::job::callback::{self, Caught};
-use crate::job::{Engine, Job, Until};
+use crate::job::{Engine, Hook, Job, Until};
 
 /// The result of an asynchronous call, now or later.
 ///
@@ -32,14 +32,16 @@ use crate::job::{Engine, Job, Until};
 /// # Ok::<(), pool::Error>(())
 /// ```
 pub struct AsyncResult<R> {
-    engine: Arc<dyn Engine>,
+    /// Gone once the pool is dropped, and then everything is settled. A handle keeps nothing of the pool alive.
+    engine: Weak<dyn Engine>,
     /// Settled when the value is there.
     job: Arc<Job>,
     /// The job in the driver's table that all this is about.
     key: JobKey,
     /// Makes the value from what was delivered; `None` if a callback puts it into `slot`.
     collect: Option<fn(&Job) -> Result<R>>,
-    slot: Arc<Mutex<Slot<R>>>,
+    /// Made only for handles that need one: a million are cheap.
+    slot: OnceLock<Arc<Mutex<Slot<R>>>>,
 }
 
 enum Slot<R> {
@@ -56,12 +58,12 @@ impl<R> fmt::Debug for AsyncResult<R> {
 
 impl<R> AsyncResult<R> {
     pub(crate) fn new(
-        engine: Arc<dyn Engine>,
+        engine: Weak<dyn Engine>,
         job: Arc<Job>,
         key: JobKey,
         collect: fn(&Job) -> Result<R>,
     ) -> Self {
-        Self { engine, job, key, collect: Some(collect), slot: Arc::new(Mutex::new(Slot::Empty)) }
+        Self { engine, job, key, collect: Some(collect), slot: OnceLock::new() }
     }
 
     /// Waits for the result and returns it.
@@ -88,12 +90,14 @@ impl<R> AsyncResult<R> {
             return Err(Error::WouldDeadlock { call: "get" });
         }
         self.wait();
-        self.take()
+        self.into_result()
     }
 
     /// Only this thread could make the result, and it is about to wait for it.
     fn would_deadlock(&self) -> bool {
-        self.collect.is_none() && !self.ready() && self.engine.is_callback_thread()
+        self.collect.is_none()
+            && !self.ready()
+            && self.engine.upgrade().is_some_and(|engine| engine.is_callback_thread())
     }
 
     /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
@@ -142,7 +146,7 @@ impl<R> AsyncResult<R> {
         if self.would_deadlock() {
             return;
         }
-        self.engine.wait(&self.job, Until::Settled, None);
+        self.wait_until(None);
     }
 
     /// Waits up to `timeout` until the result is there; tells whether it is.
@@ -160,7 +164,14 @@ impl<R> AsyncResult<R> {
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         // A time too long to add is for ever.
-        self.engine.wait(&self.job, Until::Settled, Instant::now().checked_add(timeout))
+        self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        match self.engine.upgrade() {
+            Some(engine) => engine.wait(&self.job, Until::Settled, deadline),
+            None => self.ready(),
+        }
     }
 
     /// Tells whether the result is there. Never blocks.
@@ -224,16 +235,25 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn cancel(&self) -> bool {
-        self.engine.cancel(self.key)
+        self.engine.upgrade().is_some_and(|engine| engine.cancel(self.key))
     }
 
-    /// Lets `slot` be seen with the result in it.
+    /// Lets the slot be seen with the result in it.
     fn with_slot<O>(&self, look: impl FnOnce(&mut Slot<R>) -> O) -> O {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.slot.get_or_init(|| Arc::new(Mutex::new(Slot::Empty)));
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Slot::Empty, Some(collect)) = (&*slot, self.collect) {
             *slot = Slot::Full(collect(&self.job));
         }
         look(&mut slot)
+    }
+
+    /// The result of a handle that nobody uses after this.
+    fn into_result(self) -> Result<R> {
+        match (self.collect, self.slot.get()) {
+            (Some(collect), None) => collect(&self.job),
+            _ => self.take(),
+        }
     }
 
     fn take(&self) -> Result<R> {
@@ -344,16 +364,25 @@ impl<R: Send + 'static> AsyncResult<R> {
             job: job.clone(),
             key: self.key,
             collect: None,
-            slot: slot.clone(),
+            slot: OnceLock::from(slot.clone()),
         };
-        let (source, engine, next_engine) = (self.job.clone(), self.engine.clone(), self.engine.clone());
+        let (source, engine) = (self.job.clone(), self.engine.clone());
         source.when_settled(Box::new(move || {
-            engine.call_back(Box::new(move || {
-                let result = step(self.take());
+            let announcer = engine.clone();
+            let callback: Hook = Box::new(move || {
+                let result = step(self.into_result());
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Full(result);
                 job.settle();
-                next_engine.announce(&job);
-            }));
+                match announcer.upgrade() {
+                    Some(engine) => engine.announce(&job),
+                    None => job.notify(),
+                }
+            });
+            match engine.upgrade() {
+                Some(engine) => engine.call_back(callback),
+                // The pool and its threads are gone.
+                None => callback(),
+            }
         }));
         next
     }

@@ -12,6 +12,7 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stream;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -147,7 +148,8 @@ impl Job {
         threads.iter().for_each(Thread::unpark);
         hooks.into_iter().for_each(|hook| hook());
         if let Some(waker) = waker {
-            waker.wake();
+            // An executor's code, on whichever thread this is; what it panics with is not ours to tell.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 

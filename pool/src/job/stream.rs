@@ -118,7 +118,12 @@ impl<'p> Stream<'p> {
     /// Reads input as long as the driver wants some and the window is open.
     fn feed_while_wanted(&mut self) {
         while !self.input_ended && self.window_is_open(self.window.unwrap_or(usize::MAX)) {
-            let Some(demand) = self.engine.demand(self.key, self.feed.remaining()) else { return };
+            let demand = match self.engine.demand(self.key, self.feed.remaining()) {
+                Some(demand) => demand,
+                // The end needs no room in a worker.
+                None if self.feed.remaining() == Some(0) => Demand { items: 1, bytes: 1, ahead: usize::MAX },
+                None => return,
+            };
             let window = self.window.unwrap_or(demand.ahead);
             if !self.window_is_open(window) {
                 return;
