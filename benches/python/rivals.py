@@ -159,8 +159,9 @@ class Mpire:
         self.mpire = mpire
         self.workers = workers
         self.pool = mpire.WorkerPool(workers, keep_alive=True)
-        # Calls of both kinds on one pool fail.
+        # Calls of different kinds on one kept pool fail with errors of its own.
         self.single = mpire.WorkerPool(workers, keep_alive=True)
+        self.unordered = mpire.WorkerPool(workers, keep_alive=True)
 
     def apply(self, task, arg):
         return self.single.apply(task, (arg,))
@@ -176,7 +177,7 @@ class Mpire:
         drain(self.pool.imap(square, range(items), chunk_size=chunk))
 
     def imap_unordered(self, items):
-        drain(self.pool.imap_unordered(square, range(items)))
+        drain(self.unordered.imap_unordered(square, range(items)))
 
     def start(self, method):
         if method == "forkserver":

@@ -19,7 +19,7 @@ pub(super) struct Options {
 pub(super) const HELP: &str = "\
 Runs the same work through this pool and its rivals and prints one table.
 
-  --quick         less of everything: about a minute instead of about ten
+  --quick         less of everything: about three minutes instead of about twenty
   --rounds N      rounds, each through all systems (default 7, quick 3)
   --workers N     workers of every pool (default 2)
   --only NAME     only the work and limits whose name contains NAME (apply, map_one, bytes, start, ...)
