@@ -121,7 +121,7 @@ class Executor:
         return took
 
     def replace(self):
-        raise NotOffered("the whole executor breaks")
+        raise NotOffered("the next call fails")
 
 
 class Loky(Executor):
@@ -191,7 +191,7 @@ class Mpire:
         return took
 
     def replace(self):
-        raise NotOffered("the whole pool breaks")
+        raise NotOffered("the next call fails")
 
 
 def drain(results):
