@@ -1,6 +1,6 @@
 //! `Fork`: the zygote is an image of the program, made when the pool is built.
 
-use std::io;
+use std::io::{self, Write};
 
 use crate::error::Error;
 use crate::start::Obey;
@@ -28,6 +28,9 @@ impl Fork {
         let parent = process::own_pid();
         let (orders, helm) =
             Orders::pair().map_err(|error| Error::spawn("making the zygote's channel", error))?;
+        // What is buffered would be written by every image as well.
+        let _ = io::stdout().flush();
+        let _ = io::stderr().flush();
         // SAFETY: this process has only the calling thread, as was just counted.
         match unsafe { process::fork() } {
             Ok(Forked::Child) => {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
 };
 
 use crate::exit::Exit;
@@ -21,9 +22,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Takes charge of a child that was just made and is not yet waited for.
+    /// Takes charge of a child that was just made and is not yet waited for. If that fails, the child is ended.
     pub(crate) fn open(pid: u32) -> io::Result<Self> {
-        Ok(Self { pid, handle: pidfd_open(to_pid(pid)?, PidfdFlags::empty())? })
+        let id = to_pid(pid)?;
+        match pidfd_open(id, PidfdFlags::empty()) {
+            Ok(handle) => Ok(Self { pid, handle }),
+            Err(error) => {
+                // Nobody else waits for it, so the id is still its own.
+                let _ = kill_process(id, Signal::KILL);
+                let _ = waitid(WaitId::Pid(id), WaitIdOptions::EXITED);
+                Err(error.into())
+            }
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
