@@ -1,4 +1,6 @@
-//! Tasks in a library crate, as a program's dependencies may have them.
+//! Tasks in a library crate, as a program's dependencies may have them, and what all tests share.
+
+pub mod support;
 
 use pool::pool_task;
 

@@ -1,9 +1,32 @@
-//! Tests with real processes.
+//! Tests with real processes, under `ForkServer` and `Spawn`; `fork.rs` runs the same under `Fork`.
 
-use pool::{Pool, Result};
+use tests::{cases, support};
 
-#[test]
-fn a_task_of_a_library_runs() -> Result<()> {
-    assert_eq!(Pool::builder().workers(1).build()?.map(tests::double, 0..3)?, [0, 2, 4]);
-    Ok(())
-}
+/// Scenarios that need a program of their own.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
+/// One whose `main` is marked with `#[pool::main]`.
+const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
+/// One with two tasks of one name.
+const PROGRAM_WITH_TWINS: &str = env!("CARGO_BIN_EXE_program_with_twins");
+
+mod async_result;
+mod backpressure;
+mod builder;
+mod callbacks;
+mod calls;
+mod close_and_join;
+mod codec_errors;
+mod drop;
+mod imap;
+mod initializer;
+mod many;
+mod max_tasks;
+mod memory;
+mod nesting;
+mod options;
+mod panics;
+mod parent_death;
+mod start_methods;
+mod tasks;
+mod terminate;
+mod worker_lost;

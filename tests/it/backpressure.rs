@@ -1,0 +1,129 @@
+//! What is read, run and held ahead of the consumer.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pool::StartMethod;
+
+use crate::support::{Gate, Log, peak_bytes, reset_peak, resident_bytes, start, tasks};
+
+crate::cases![
+    input_is_not_read_while_every_window_is_full,
+    no_more_items_are_read_than_the_window_allows,
+    a_slow_consumer_holds_up_the_input,
+    map_does_not_read_far_ahead_of_the_workers,
+    large_inputs_are_held_one_by_one,
+    large_results_of_a_slow_consumer_are_bounded,
+];
+
+const MOMENT: Duration = Duration::from_millis(20);
+
+fn input_is_not_read_while_every_window_is_full(method: StartMethod) {
+    let pool = start(method, 2);
+    for window in [None, Some(1), Some(2), Some(5), Some(100)] {
+        let (log, gate) = (Log::new(), Gate::new());
+        let read = Cell::new(0);
+        let items = (0..).inspect(|_| read.set(read.get() + 1)).map(|n| (log.path(), gate.path(), n));
+        let options = window.map_or(pool.options(), |window| pool.options().window(window));
+        let mut results = options.istarmap(tasks::noted_gated, items);
+        assert!(results.next_timeout(MOMENT).is_none());
+        log.wait_for(window.unwrap_or(2).min(2));
+        // As much as there is room for has been read by now, or is with the next calls.
+        (0..5).for_each(|_| assert!(results.next_timeout(Duration::from_millis(2)).is_none()));
+        let before = read.get();
+        (0..10).for_each(|_| assert!(results.next_timeout(Duration::from_millis(2)).is_none()));
+        assert_eq!(read.get(), before, "window {window:?}");
+        assert!(before <= window.unwrap_or(100), "{before} items were read for window {window:?}");
+        gate.open();
+        assert_eq!(results.next().unwrap().unwrap(), 0);
+    }
+}
+
+fn no_more_items_are_read_than_the_window_allows(method: StartMethod) {
+    let pool = start(method, 2);
+    for (window, size) in [(1, None), (10, None), (10, Some(3)), (10, Some(100)), (1000, Some(7))] {
+        let options = size.map_or(pool.options(), |size| pool.options().chunk_size(size)).window(window);
+        let read = Cell::new(0);
+        let count = |_: &u64| read.set(read.get() + 1);
+        for (yielded, result) in options.imap(tasks::square, (0..3000).inspect(count)).enumerate() {
+            result.unwrap();
+            assert!(
+                read.get() <= yielded + window,
+                "{} read, {yielded} yielded, window {window}",
+                read.get()
+            );
+        }
+        read.set(0);
+        for (yielded, result) in options.imap_unordered(tasks::square, (0..3000).inspect(count)).enumerate() {
+            result.unwrap();
+            assert!(
+                read.get() <= yielded + window,
+                "{} read, {yielded} yielded, window {window}",
+                read.get()
+            );
+        }
+    }
+}
+
+fn a_slow_consumer_holds_up_the_input(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let mut results = pool.options().window(10).istarmap(tasks::noted, (0..).map(|n| (log.path(), n)));
+    for yielded in 1..30 {
+        results.next().unwrap().unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(log.count() <= yielded + 10);
+    }
+}
+
+fn map_does_not_read_far_ahead_of_the_workers(method: StartMethod) {
+    let pool = start(method, 2);
+    let (log, gate) = (Log::new(), Gate::new());
+    let read = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let items = (0..100_000).map(|n| {
+            read.fetch_add(1, Ordering::SeqCst);
+            (log.path(), gate.path(), n)
+        });
+        let map = scope.spawn(|| pool.options().chunk_size(1).starmap(tasks::noted_gated, items));
+        log.wait_for(2);
+        std::thread::sleep(MOMENT);
+        let ahead = read.load(Ordering::SeqCst);
+        assert!(ahead < 1000, "{ahead} items were read while two ran");
+        pool.terminate();
+        assert!(map.join().unwrap().is_err());
+    });
+}
+
+fn large_inputs_are_held_one_by_one(method: StartMethod) {
+    const SIZE: usize = 4 << 20;
+    let pool = start(method, 2);
+    // Warm up: buffers and segments exist from here on.
+    assert_eq!(pool.map(tasks::sum, std::iter::repeat_n(&vec![1.0; SIZE / 8][..], 4)).unwrap().len(), 4);
+    let blocks = || std::iter::repeat_with(|| vec![1.0; SIZE / 8]).take(100);
+    let before = resident_bytes();
+    reset_peak();
+    assert_eq!(pool.map(tasks::sum_of, blocks()).unwrap().len(), 100);
+    let map = peak_bytes().saturating_sub(before);
+    reset_peak();
+    assert_eq!(pool.imap(tasks::sum_of, blocks()).count(), 100);
+    let imap = peak_bytes().saturating_sub(before);
+    println!("100 inputs of {} MiB: map held {} MiB, imap {} MiB", SIZE >> 20, map >> 20, imap >> 20);
+    assert!(map < 100 << 20 && imap < 100 << 20, "map held {map} bytes, imap {imap}");
+}
+
+fn large_results_of_a_slow_consumer_are_bounded(method: StartMethod) {
+    const SIZE: usize = 4 << 20;
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::bytes, [SIZE; 4]).unwrap().len(), 4);
+    let before = resident_bytes();
+    reset_peak();
+    for result in pool.options().window(1000).imap(tasks::bytes, [SIZE; 100]) {
+        assert_eq!(result.unwrap().len(), SIZE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let held = peak_bytes().saturating_sub(before);
+    println!("100 results of {} MiB: held {} MiB", SIZE >> 20, held >> 20);
+    assert!(held < 160 << 20, "{held} bytes were held");
+}

@@ -1,0 +1,79 @@
+//! Settings of a pool.
+
+use std::collections::BTreeSet;
+
+use pool::{Error, Pool, StartMethod};
+
+use crate::PROGRAM;
+use crate::support::fickle::{Mood, Shy};
+use crate::support::{Program, processes, start, tasks};
+
+crate::cases![
+    zero_workers_are_refused,
+    zero_tasks_per_worker_are_refused,
+    default_is_a_worker_per_cpu,
+    variable_sets_the_default_number_of_workers,
+    nonsense_in_the_variable_is_refused,
+    workers_are_children_of_this_process,
+    arguments_of_the_initializer_that_do_not_encode_are_an_error,
+    too_few_descriptors_are_an_error_and_leave_nothing,
+];
+
+fn zero_workers_are_refused(method: StartMethod) {
+    let error = Pool::builder().start_method(method).workers(0).build().unwrap_err();
+    assert!(matches!(error, Error::InvalidOption { option: "workers", .. }), "{error}");
+}
+
+fn zero_tasks_per_worker_are_refused(method: StartMethod) {
+    let error = Pool::builder().start_method(method).max_tasks_per_worker(0).build().unwrap_err();
+    assert!(matches!(error, Error::InvalidOption { option: "max_tasks_per_worker", .. }), "{error}");
+}
+
+fn default_is_a_worker_per_cpu(method: StartMethod) {
+    let pool = Pool::builder().start_method(method).build().unwrap();
+    assert_eq!(pool.worker_count(), std::thread::available_parallelism().unwrap().get());
+}
+
+fn variable_sets_the_default_number_of_workers(method: StartMethod) {
+    let ended = Program::new(PROGRAM, "worker_count", method).env("POOL_WORKERS", "3").run().expect_success();
+    assert_eq!(ended.stdout, "3\n");
+}
+
+fn nonsense_in_the_variable_is_refused(method: StartMethod) {
+    for nonsense in ["", "0", "-1", "many", "1.5", "99999999999999999999999"] {
+        Program::new(PROGRAM, "invalid_worker_count", method)
+            .env("POOL_WORKERS", nonsense)
+            .run()
+            .expect_success();
+    }
+}
+
+fn workers_are_children_of_this_process(method: StartMethod) {
+    let pool = start(method, 3);
+    let pids = BTreeSet::from_iter(pool.worker_pids());
+    assert_eq!((pool.worker_count(), pids.len()), (3, 3));
+    for pid in &pids {
+        assert_eq!(processes::state(*pid).map(|(_, parent)| parent), Some(std::process::id()));
+    }
+    let ran: BTreeSet<u32> = pool.map(tasks::pid_for, 0..1000).unwrap().into_iter().collect();
+    assert!(ran.is_subset(&pids));
+    let helpers = if method == StartMethod::Spawn { 0 } else { 1 };
+    assert_eq!(processes::zygotes().len(), helpers);
+    assert_eq!(processes::children().len(), 3 + helpers);
+}
+
+#[pool::pool_task]
+fn takes_shy(_shy: Shy) {}
+
+fn arguments_of_the_initializer_that_do_not_encode_are_an_error(method: StartMethod) {
+    for mood in Mood::BAD {
+        let builder = Pool::builder().start_method(method).workers(1);
+        assert!(matches!(builder.initializer(takes_shy, (Shy(mood),)).build(), Err(Error::Encode { .. })));
+        let builder = Pool::builder().start_method(method).workers(1);
+        assert!(matches!(builder.finalizer(takes_shy, (Shy(mood),)).build(), Err(Error::Encode { .. })));
+    }
+}
+
+fn too_few_descriptors_are_an_error_and_leave_nothing(method: StartMethod) {
+    Program::new(PROGRAM, "few_descriptors", method).run().expect_success();
+}

@@ -1,0 +1,99 @@
+//! What stays of a pool that is dropped: nothing.
+
+use std::sync::Arc;
+
+use pool::{Error, StartMethod};
+
+use crate::support::{Gate, Log, comes_true, processes, start, tasks};
+
+crate::cases![
+    ends_open_handles_with_terminated,
+    handles_with_results_outlive_their_pool,
+    ends_busy_workers,
+    an_unused_pool_leaves_nothing,
+    unwinding_drops_the_pool_like_anything_else,
+    on_another_thread_leaves_nothing,
+    after_close_does_not_wait_for_queued_work,
+    right_after_build_leaves_nothing,
+    wakes_who_waits_for_a_handle,
+];
+
+fn ends_open_handles_with_terminated(method: StartMethod) {
+    let pool = start(method, 1);
+    let gate = Gate::new();
+    let running = pool.apply_async(tasks::gated, (gate.path(), 1));
+    let queued: Vec<_> = (0..100).map(|n| pool.apply_async(tasks::gated, (gate.path(), n))).collect();
+    let many = pool.starmap_async(tasks::gated, (0..100).map(|n| (gate.path(), n)));
+    drop(pool);
+    assert!(matches!(running.get(), Err(Error::Terminated)));
+    assert!(queued.into_iter().all(|handle| matches!(handle.get(), Err(Error::Terminated))));
+    assert!(matches!(many.get(), Err(Error::Terminated)));
+}
+
+fn handles_with_results_outlive_their_pool(method: StartMethod) {
+    let pool = start(method, 1);
+    let done = pool.map_async(tasks::square, 0..3);
+    done.wait();
+    drop(pool);
+    assert!(done.wait_timeout(std::time::Duration::ZERO));
+    assert!(!done.cancel());
+    assert_eq!(done.get().unwrap(), [0, 1, 4]);
+}
+
+fn ends_busy_workers(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let _busy = [0; 2].map(|_| pool.apply_async(tasks::linger, (log.path(),)));
+    log.wait_for(2);
+    drop(pool);
+    assert!(processes::children().is_empty());
+}
+
+fn an_unused_pool_leaves_nothing(method: StartMethod) {
+    drop(start(method, 2));
+    assert!(processes::children().is_empty());
+}
+
+fn unwinding_drops_the_pool_like_anything_else(method: StartMethod) {
+    let message = crate::support::panic_of(|| {
+        let pool = start(method, 2);
+        for result in pool.imap(tasks::square, 0..) {
+            assert!(result.unwrap() < 1000, "enough");
+        }
+    });
+    assert_eq!(message, "enough");
+    assert!(processes::children().is_empty());
+}
+
+fn on_another_thread_leaves_nothing(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    std::thread::spawn(move || drop(pool)).join().unwrap();
+    assert!(processes::children().is_empty());
+}
+
+fn after_close_does_not_wait_for_queued_work(method: StartMethod) {
+    let pool = start(method, 1);
+    let gate = Gate::new();
+    let handle = pool.apply_async(tasks::gated, (gate.path(), 1));
+    pool.close();
+    drop(pool);
+    assert!(matches!(handle.get(), Err(Error::Terminated)));
+}
+
+fn right_after_build_leaves_nothing(method: StartMethod) {
+    for workers in [1, 2, 3, 8] {
+        drop(start(method, workers));
+        assert!(comes_true(std::time::Duration::ZERO, || processes::children().is_empty()));
+    }
+}
+
+fn wakes_who_waits_for_a_handle(method: StartMethod) {
+    let pool = Arc::new(start(method, 1));
+    let (log, gate) = (Log::new(), Gate::new());
+    let handle = pool.apply_async(tasks::noted_gated, (log.path(), gate.path(), 1));
+    let waiting = std::thread::spawn(move || handle.get());
+    log.wait_for(1);
+    drop(pool);
+    assert!(matches!(waiting.join().unwrap(), Err(Error::Terminated)));
+}

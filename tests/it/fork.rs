@@ -1,0 +1,44 @@
+//! The cases of `main.rs` under `Fork`: without libtest, each on the main and only thread of a process.
+
+use tests::{cases, support};
+
+/// Scenarios that need a program of their own.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
+/// One whose `main` is marked with `#[pool::main]`.
+const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
+/// One with two tasks of one name.
+const PROGRAM_WITH_TWINS: &str = env!("CARGO_BIN_EXE_program_with_twins");
+
+macro_rules! modules {
+    ($($module:ident)*) => {
+        $(mod $module;)*
+
+        fn main() -> std::process::ExitCode {
+            support::run_all(&[$($module::CASES),*])
+        }
+    };
+}
+
+modules! {
+    async_result
+    backpressure
+    builder
+    callbacks
+    calls
+    close_and_join
+    codec_errors
+    drop
+    imap
+    initializer
+    many
+    max_tasks
+    memory
+    nesting
+    options
+    panics
+    parent_death
+    start_methods
+    tasks
+    terminate
+    worker_lost
+}

@@ -1,0 +1,204 @@
+//! How processes become workers.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::OnceLock;
+
+use pool::{Error, Pool, StartMethod, pool_task};
+
+use crate::support::report::scratch_path;
+use crate::support::{Log, Program, processes, start, tasks};
+use crate::{PROGRAM, PROGRAM_WITH_MAIN, PROGRAM_WITH_TWINS};
+
+crate::cases![
+    memory_of_the_parent_is_there_under_fork_only,
+    memory_of_the_parent_is_there_in_replaced_workers_under_fork,
+    fork_is_refused_while_other_threads_live,
+    a_pool_can_be_built_right_after_another_is_gone,
+    a_pool_lives_on_when_the_thread_that_built_it_ends,
+    workers_do_not_run_main,
+    workers_begin_in_a_marked_main,
+    the_file_of_the_program_may_be_replaced,
+    two_tasks_of_one_name_are_refused,
+    a_stranger_in_the_environment_never_reaches_main,
+    tasks_see_directory_and_environment_of_the_program,
+    workers_do_not_inherit_the_invitation,
+    what_tasks_print_is_flushed_when_workers_leave,
+    what_the_program_printed_is_not_printed_again,
+    ctrl_c_is_left_to_the_program,
+    a_forked_child_is_refused,
+    handles_in_a_forked_child_are_refused,
+    a_program_that_exits_leaves_nothing,
+    a_program_that_ignores_its_children_works,
+    closed_standard_streams_do_no_harm,
+    a_long_path_for_temporary_files_does_no_harm,
+    a_missing_directory_for_temporary_files_does_no_harm,
+];
+
+static WORD: OnceLock<String> = OnceLock::new();
+
+#[pool_task]
+fn word() -> Option<String> {
+    WORD.get().cloned()
+}
+
+fn memory_of_the_parent_is_there_under_fork_only(method: StartMethod) {
+    WORD.set("loaded before".to_owned()).unwrap();
+    let pool = start(method, 1);
+    let expected = (method == StartMethod::Fork).then(|| "loaded before".to_owned());
+    assert_eq!(pool.apply(word, ()).unwrap(), expected);
+}
+
+fn memory_of_the_parent_is_there_in_replaced_workers_under_fork(method: StartMethod) {
+    Program::new(PROGRAM, "big_image", method).run().expect_success();
+}
+
+fn fork_is_refused_while_other_threads_live(method: StartMethod) {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || receiver.recv());
+    let built = Pool::builder().start_method(method).workers(1).build();
+    match method {
+        StartMethod::Fork => {
+            let error = built.unwrap_err();
+            assert!(matches!(error, Error::InvalidOption { option: "start_method", .. }));
+            assert!(error.to_string().contains("one thread, and this one has 2"), "{error}");
+        }
+        _ => assert_eq!(built.unwrap().apply(tasks::square, (3,)).unwrap(), 9),
+    }
+    drop(sender);
+    let _ = other.join().unwrap();
+}
+
+fn a_pool_can_be_built_right_after_another_is_gone(method: StartMethod) {
+    for _ in 0..50 {
+        let pool = start(method, 1);
+        assert_eq!(pool.apply_async(tasks::square, (3,)).inspect(|_| {}).get().unwrap(), 9);
+    }
+}
+
+fn a_pool_lives_on_when_the_thread_that_built_it_ends(method: StartMethod) {
+    if method == StartMethod::Fork {
+        return;
+    }
+    let pool = std::thread::spawn(move || start(method, 2)).join().unwrap();
+    let pids = pool.worker_pids();
+    for _ in 0..20 {
+        assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    }
+    assert_eq!(pool.worker_pids(), pids);
+    assert!(pids.iter().all(|pid| processes::is_alive(*pid)));
+}
+
+fn workers_do_not_run_main(method: StartMethod) {
+    let log = Log::new();
+    Program::new(PROGRAM, "calls_main_once", method).arg(log.path()).run().expect_success();
+    assert_eq!(log.lines(), ["main"]);
+}
+
+fn workers_begin_in_a_marked_main(method: StartMethod) {
+    let log = Log::new();
+    Program::new(PROGRAM_WITH_MAIN, "", method).arg(log.path()).run().expect_success();
+    assert_eq!(log.lines(), ["main"]);
+}
+
+fn the_file_of_the_program_may_be_replaced(method: StartMethod) {
+    let copy = scratch_path("program");
+    fs::copy(PROGRAM, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    Program::new(copy.to_str().unwrap(), "deletes_itself", method).run().expect_success();
+}
+
+fn two_tasks_of_one_name_are_refused(method: StartMethod) {
+    Program::new(PROGRAM_WITH_TWINS, "", method).run().expect_success();
+}
+
+fn a_stranger_in_the_environment_never_reaches_main(method: StartMethod) {
+    let log = Log::new();
+    for value in ["", "nonsense", "1 1 0 /nowhere", &format!("{} 1 0 /nowhere", std::process::id())] {
+        let program = Program::new(PROGRAM, "calls_main_once", method).arg(log.path());
+        let ended = program.env("POOL_SERVE", value).run();
+        assert!(!ended.status.success(), "{value:?}");
+    }
+    assert!(log.lines().is_empty());
+}
+
+#[pool_task]
+fn surroundings() -> (String, Option<String>, Option<String>) {
+    let variable = |name| std::env::var(name).ok();
+    (std::env::current_dir().unwrap().display().to_string(), variable("IT_SCRATCH"), variable("POOL_SERVE"))
+}
+
+fn tasks_see_directory_and_environment_of_the_program(method: StartMethod) {
+    let directory = scratch_path("directory");
+    fs::create_dir(&directory).unwrap();
+    std::env::set_current_dir(&directory).unwrap();
+    let pool = start(method, 1);
+    let (seen, scratch, _) = pool.apply(surroundings, ()).unwrap();
+    assert_eq!(seen, directory.display().to_string());
+    assert_eq!(scratch, std::env::var("IT_SCRATCH").ok());
+}
+
+fn workers_do_not_inherit_the_invitation(method: StartMethod) {
+    assert_eq!(start(method, 1).apply(surroundings, ()).unwrap().2, None);
+}
+
+fn what_tasks_print_is_flushed_when_workers_leave(method: StartMethod) {
+    for (scenario, tasks) in [("prints", 10), ("prints_and_forgets", 4)] {
+        let ended = Program::new(PROGRAM, scenario, method).run().expect_success();
+        for n in 0..tasks {
+            assert_eq!(ended.stdout.matches(&format!("task {n} says so;")).count(), 1, "{:?}", ended.stdout);
+        }
+    }
+}
+
+fn what_the_program_printed_is_not_printed_again(method: StartMethod) {
+    let ended = Program::new(PROGRAM, "partial_line", method).run().expect_success();
+    assert_eq!(ended.stdout.matches("once;").count(), 1, "{:?}", ended.stdout);
+}
+
+fn ctrl_c_is_left_to_the_program(method: StartMethod) {
+    Program::new(PROGRAM, "interrupted", method).run().expect_success();
+    // Tasks are in no group that a terminal's Ctrl-C reaches.
+    let pool = start(method, 2);
+    for pid in pool.worker_pids() {
+        crate::support::wait_until("workers lead groups of their own", || {
+            rustix::process::getpgid(rustix::process::Pid::from_raw(pid as i32)).unwrap().as_raw_pid()
+                == pid as i32
+        });
+    }
+}
+
+fn a_forked_child_is_refused(method: StartMethod) {
+    Program::new(PROGRAM, "forked_child", method).run().expect_success();
+}
+
+fn handles_in_a_forked_child_are_refused(method: StartMethod) {
+    Program::new(PROGRAM, "forked_child_with_handle", method).run().expect_success();
+}
+
+fn a_program_that_exits_leaves_nothing(method: StartMethod) {
+    Program::new(PROGRAM, "exits_with_a_pool_in_a_static", method).run().expect_success();
+}
+
+fn a_program_that_ignores_its_children_works(method: StartMethod) {
+    Program::new(PROGRAM, "ignores_children", method).run().expect_success();
+}
+
+fn closed_standard_streams_do_no_harm(method: StartMethod) {
+    let log = Log::new();
+    Program::new(PROGRAM, "closed_standard_streams", method).arg(log.path()).run().expect_success();
+    assert_eq!(log.lines(), ["done"]);
+}
+
+fn a_long_path_for_temporary_files_does_no_harm(method: StartMethod) {
+    let directory = scratch_path(&"long".repeat(40));
+    fs::create_dir(&directory).unwrap();
+    Program::new(PROGRAM, "builds", method).env("TMPDIR", &directory).run().expect_success();
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+}
+
+fn a_missing_directory_for_temporary_files_does_no_harm(method: StartMethod) {
+    let ended = Program::new(PROGRAM, "builds", method).env("TMPDIR", "/nowhere").run();
+    // Either it works without one, or it says what is wrong.
+    assert!(ended.status.success() || ended.stderr.contains("Spawn"), "{} {}", ended.status, ended.stderr);
+}

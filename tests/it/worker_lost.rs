@@ -1,0 +1,301 @@
+//! Workers that die.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pool::{Error, Exit, Pool, StartMethod};
+
+use crate::support::{Gate, Log, Random, processes, start, tasks, wait_until};
+
+crate::cases![
+    every_way_to_die_is_told,
+    only_the_running_item_fails_when_its_worker_is_killed,
+    every_other_item_of_a_chunk_runs_exactly_once,
+    a_killed_worker_is_replaced,
+    idle_workers_that_are_killed_are_replaced,
+    all_workers_may_die_at_once,
+    workers_that_die_on_every_item_fail_every_item,
+    chunks_behind_the_lost_one_run_elsewhere,
+    other_jobs_do_not_notice,
+    a_large_result_on_its_way_is_not_torn,
+    the_pool_goes_on_without_its_zygote,
+    fail_fast_counts_a_lost_worker_as_a_failure,
+    handles_learn_of_it_though_nobody_waits,
+    every_item_ends_once_while_workers_are_killed_at_random,
+];
+
+fn lost(error: Error) -> (usize, u32, Exit) {
+    let Error::WorkerLost { index, pid, exit, .. } = error else { panic!("{error:?}") };
+    (index, pid, exit)
+}
+
+fn replaced(pool: &Pool, old: &[u32]) {
+    wait_until("other workers are there", || {
+        let pids = pool.worker_pids();
+        pids.len() == pool.worker_count() && old.iter().all(|pid| !pids.contains(pid))
+    });
+}
+
+fn every_way_to_die_is_told(method: StartMethod) {
+    let pool = start(method, 1);
+    let ways = [
+        ("kill", Exit::Signal(9)),
+        ("segv", Exit::Signal(11)),
+        ("exit", Exit::Code(3)),
+        ("abort", Exit::Signal(6)),
+    ];
+    for (how, expected) in ways {
+        wait_until("a worker is there", || pool.worker_pids().len() == 1);
+        let pids = pool.worker_pids();
+        let error = pool.apply(tasks::die, (how,)).unwrap_err();
+        assert!(error.task().unwrap().ends_with("tasks::die"));
+        assert!(error.to_string().contains(&expected.to_string()), "{error}");
+        let (index, pid, exit) = lost(error);
+        assert_eq!((index, exit), (0, expected));
+        assert_eq!(pids, [pid]);
+        assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    }
+}
+
+fn only_the_running_item_fails_when_its_worker_is_killed(method: StartMethod) {
+    let pool = start(method, 2);
+    for size in [1, 10] {
+        let (log, gate) = (Log::new(), Gate::new());
+        let items = (0..50).map(|n| (log.path(), gate.path(), n));
+        let mut results = pool.options().chunk_size(size).window(50).istarmap(tasks::noted_gated, items);
+        assert!(results.next_timeout(Duration::from_millis(5)).is_none());
+        log.wait_for(2);
+        let victim = pool.worker_pids()[0];
+        processes::kill(victim);
+        // Another worker takes its place and runs into the gate.
+        log.wait_for(3);
+        gate.open();
+        let results: Vec<_> = results.collect();
+        let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).cloned().collect();
+        assert_eq!((results.len(), errors.len()), (50, 1), "{errors:?}");
+        let (index, pid, exit) = lost(errors[0].clone());
+        assert!(results[index].is_err());
+        assert_eq!((pid, exit), (victim, Exit::Signal(9)));
+        assert_eq!(log.sorted(), (0..50).collect::<Vec<_>>(), "no item ran twice");
+    }
+}
+
+fn every_other_item_of_a_chunk_runs_exactly_once(method: StartMethod) {
+    for how in ["kill", "segv", "exit", "abort"] {
+        let pool = start(method, 2);
+        for bad in [0, 1, 500, 999] {
+            let log = Log::new();
+            let items = || (0..1000).map(|n| (log.path(), bad, how, n));
+            let results: Vec<_> = pool
+                .options()
+                .chunk_size(1000)
+                .window(1000)
+                .istarmap(tasks::noted_dies_on, items())
+                .collect();
+            assert_eq!(results.len(), 1000);
+            for (n, result) in (0..).zip(results) {
+                match result {
+                    Ok(value) => assert_eq!(value, n),
+                    Err(error) => assert_eq!((lost(error).0 as u64, bad), (n, n)),
+                }
+            }
+            assert_eq!(log.sorted(), (0..1000).collect::<Vec<_>>(), "{how} on {bad}");
+        }
+    }
+    let pool = start(method, 2);
+    let log = Log::new();
+    let items = (0..1000).map(|n| (log.path(), 500, "kill", n));
+    let error = pool.options().chunk_size(1000).starmap_async(tasks::noted_dies_on, items).get().unwrap_err();
+    assert_eq!(lost(error).0, 500);
+    assert_eq!(log.sorted(), (0..1000).collect::<Vec<_>>());
+}
+
+fn a_killed_worker_is_replaced(method: StartMethod) {
+    let pool = start(method, 2);
+    for _ in 0..5 {
+        let before = pool.worker_pids();
+        let (_, pid, _) = lost(pool.apply(tasks::die, ("kill",)).unwrap_err());
+        replaced(&pool, &[pid]);
+        assert!(before.contains(&pid));
+        assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    }
+}
+
+fn idle_workers_that_are_killed_are_replaced(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    for _ in 0..5 {
+        let before = pool.worker_pids();
+        before.iter().for_each(|pid| processes::kill(*pid));
+        // At once, when nobody may have noticed yet.
+        assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+        replaced(&pool, &before);
+        assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    }
+}
+
+fn all_workers_may_die_at_once(method: StartMethod) {
+    let pool = start(method, 3);
+    let (log, gate) = (Log::new(), Gate::new());
+    let handles: Vec<_> =
+        (0..20).map(|n| pool.apply_async(tasks::noted_gated, (log.path(), gate.path(), n))).collect();
+    log.wait_for(3);
+    pool.worker_pids().into_iter().for_each(processes::kill);
+    log.wait_for(6);
+    gate.open();
+    let results: Vec<_> = handles.into_iter().map(|handle| handle.get()).collect();
+    assert_eq!(results.iter().filter(|result| result.is_err()).count(), 3, "{results:?}");
+    assert_eq!(log.sorted(), (0..20).collect::<Vec<_>>());
+}
+
+fn workers_that_die_on_every_item_fail_every_item(method: StartMethod) {
+    let pool = start(method, 2);
+    for size in [1, 20] {
+        let options = pool.options().chunk_size(size);
+        let results: Vec<_> = options.imap(tasks::die, ["kill"; 20]).collect();
+        let indices: Vec<_> = results.into_iter().map(|result| lost(result.unwrap_err()).0).collect();
+        assert_eq!(indices, (0..20).collect::<Vec<_>>());
+        assert_eq!(lost(options.map(tasks::die, ["exit"; 10]).unwrap_err()).0, 0);
+    }
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+}
+
+fn chunks_behind_the_lost_one_run_elsewhere(method: StartMethod) {
+    let pool = start(method, 1);
+    // Fast items first, so that the worker gets several chunks ahead.
+    assert_eq!(pool.map(tasks::dies_on_nothing, 0..10_000).unwrap().len(), 10_000);
+    for bad in [100, 5000, 9999] {
+        let items = || (0..10_000).map(|n| (bad, "kill", n));
+        let results: Vec<_> = pool.istarmap(tasks::dies_on, items()).collect();
+        let bad_ones: Vec<_> =
+            (0..).zip(&results).filter(|(_, result)| result.is_err()).map(|(n, _)| n).collect();
+        assert_eq!((results.len(), bad_ones), (10_000, vec![bad]));
+    }
+}
+
+fn other_jobs_do_not_notice(method: StartMethod) {
+    let pool = start(method, 2);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| (0..20).map(|_| pool.map(tasks::square, 0..2000)).collect::<Vec<_>>()))
+            .collect();
+        for _ in 0..10 {
+            lost(pool.apply(tasks::die, ("kill",)).unwrap_err());
+        }
+        for other in others {
+            assert!(other.join().unwrap().into_iter().all(|result| result.unwrap().len() == 2000));
+        }
+    });
+}
+
+fn a_large_result_on_its_way_is_not_torn(method: StartMethod) {
+    let pool = start(method, 1);
+    let mut random = Random::new();
+    let (mut whole, mut torn) = (0, 0);
+    for _ in 0..15 {
+        let handle = pool.apply_async(tasks::bytes, (20 << 20,));
+        std::thread::sleep(Duration::from_micros(random.below(20_000) as u64));
+        pool.worker_pids().into_iter().for_each(processes::kill);
+        match handle.get() {
+            Ok(bytes) => {
+                assert!(bytes.len() == 20 << 20 && bytes.iter().all(|byte| *byte == 7));
+                whole += 1;
+            }
+            Err(error) => {
+                lost(error);
+                torn += 1;
+            }
+        }
+    }
+    println!("{whole} whole, {torn} lost");
+}
+
+fn the_pool_goes_on_without_its_zygote(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    let before = pool.worker_pids();
+    for zygote in processes::zygotes() {
+        processes::kill(zygote);
+        wait_until("the zygote is collected", || processes::state(zygote).is_none());
+    }
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    assert_eq!(pool.worker_pids(), before);
+    let error = pool.apply(tasks::die, ("kill",)).unwrap_err();
+    let (_, pid, _) = lost(error);
+    if method != StartMethod::Fork {
+        // `Fork` cannot make another image.
+        replaced(&pool, &[pid]);
+    }
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn fail_fast_counts_a_lost_worker_as_a_failure(method: StartMethod) {
+    let pool = start(method, 2);
+    let items = (0..10_000).map(|n| (50, "kill", n));
+    let error = pool.options().chunk_size(1).fail_fast(true).starmap(tasks::dies_on, items).unwrap_err();
+    assert_eq!(lost(error).0, 50);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+}
+
+fn handles_learn_of_it_though_nobody_waits(method: StartMethod) {
+    let pool = start(method, 1);
+    let handle = pool.apply_async(tasks::die, ("abort",));
+    let behind = pool.apply_async(tasks::square, (3,));
+    wait_until("both handles are ready", || handle.ready() && behind.ready());
+    assert_eq!(lost(handle.get().unwrap_err()).2, Exit::Signal(6));
+    assert_eq!(behind.get().unwrap(), 9);
+}
+
+fn every_item_ends_once_while_workers_are_killed_at_random(method: StartMethod) {
+    let pool = start(method, 3);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new();
+            while !is_over.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_micros(500 + random.below(8000) as u64));
+                let pids = pool.worker_pids();
+                if !pids.is_empty() {
+                    processes::kill(pids[random.below(pids.len())]);
+                }
+            }
+        });
+        let (mut done, mut gone) = (0, 0);
+        for round in 0..30u64 {
+            let log = Log::new();
+            let options = pool.options().chunk_size([1, 5, 100][round as usize % 3]);
+            let items = || (0..200).map(|n| (log.path(), n));
+            let results: Vec<_> = match round % 2 {
+                0 => options.istarmap(tasks::noted, items()).collect(),
+                _ => items()
+                    .map(|args| pool.apply_async(tasks::noted, args))
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .map(|handle| handle.get())
+                    .collect(),
+            };
+            assert_eq!(results.len(), 200);
+            let ran = log.sorted();
+            assert_eq!(ran.len(), BTreeSet::from_iter(&ran).len(), "no item ran twice");
+            for (n, result) in (0u64..).zip(results) {
+                match result {
+                    Ok(value) => {
+                        assert_eq!(value, n);
+                        assert!(ran.contains(&n));
+                        done += 1;
+                    }
+                    Err(error) => {
+                        lost(error);
+                        gone += 1;
+                    }
+                }
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+        println!("{done} done, {gone} lost");
+    });
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+}

@@ -1,0 +1,286 @@
+//! Scenarios that need a program of their own: `program SCENARIO START-METHOD ARGS..`.
+//!
+//! It has one thread until it builds a pool. A scenario that goes wrong panics.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use pool::{Error, Exit, Pool, StartMethod, pool_task};
+use tests::support::{self, Gate, note, processes, program, start, tasks, wait_until};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let [scenario, method, rest @ ..] = &args[..] else { panic!("no scenario") };
+    let method = program::method_named(method);
+    match (*scenario, rest) {
+        ("busy", [log, gate]) => busy(method, log, gate),
+        ("builds", []) => drop(start(method, 4)),
+        ("prints", []) => prints(method),
+        ("prints_and_forgets", []) => prints_and_forgets(method),
+        ("partial_line", []) => partial_line(method),
+        ("panics", []) => panics(method),
+        ("panicking_callback", []) => panicking_callback(method),
+        ("forked_child", []) => forked_child(method),
+        ("forked_child_with_handle", []) => forked_child_with_handle(method),
+        ("worker_count", []) => {
+            println!("{}", Pool::builder().start_method(method).build().unwrap().worker_count())
+        }
+        ("invalid_worker_count", []) => invalid_worker_count(method),
+        ("ignores_children", []) => ignores_children(method),
+        ("exits_with_a_pool_in_a_static", []) => exits_with_a_pool_in_a_static(method),
+        ("calls_main_once", [log]) => calls_main_once(method, log),
+        ("deletes_itself", []) => deletes_itself(method),
+        ("few_descriptors", []) => few_descriptors(method),
+        ("interrupted", []) => interrupted(method),
+        ("closed_standard_streams", [log]) => closed_standard_streams(method, log),
+        ("big_image", []) => big_image(method),
+        other => panic!("no such scenario: {other:?}"),
+    }
+}
+
+/// Has two busy workers and two idle ones until it is killed.
+fn busy(method: StartMethod, log: &str, gate: &str) {
+    let pool = start(method, 4);
+    let _handles = [0, 1].map(|n| pool.apply_async(tasks::noted_gated, (log, gate, n)));
+    wait_until("the pool's end", || false);
+}
+
+#[pool_task]
+fn says(n: u64) {
+    print!("task {n} says so;");
+    // Without a line's end it stays in the buffer.
+}
+
+fn prints(method: StartMethod) {
+    let pool = start(method, 2);
+    pool.map(says, 0..10).unwrap();
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn prints_and_forgets(method: StartMethod) {
+    let pool = Pool::builder().start_method(method).workers(1).max_tasks_per_worker(2).build().unwrap();
+    pool.map(says, 0..4).unwrap();
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn partial_line(method: StartMethod) {
+    print!("once;");
+    let pool = start(method, 3);
+    pool.map(says, 0..10).unwrap();
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn panics(method: StartMethod) {
+    let pool = start(method, 1);
+    let Err(Error::Panicked { backtrace, .. }) = pool.apply(tasks::only_even, (1,)) else {
+        panic!("no panic")
+    };
+    println!("{}", backtrace.unwrap_or_else(|| "none".to_owned()));
+}
+
+fn panicking_callback(method: StartMethod) {
+    let pool = start(method, 1);
+    drop(pool.apply_async(tasks::square, (3,)).callback(|_| panic!("nobody sees this")));
+    pool.close();
+    pool.join().unwrap();
+}
+
+/// Forks this process and returns the child's exit code: 0 if `code` did not panic there.
+fn in_forked_child(code: impl FnOnce()) -> i32 {
+    std::io::stdout().flush().unwrap();
+    // SAFETY: the pool's threads hold no lock of the allocator for long; this is what such a program risks.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let went_well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).is_ok();
+        // SAFETY: `_exit` has no preconditions.
+        unsafe { libc::_exit(i32::from(!went_well)) };
+    }
+    let mut status = 0;
+    let mut done = false;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !done && std::time::Instant::now() < deadline {
+        // SAFETY: `status` is ours.
+        done = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !done {
+        // SAFETY: the child is ours.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        // SAFETY: `status` is ours.
+        unsafe { libc::waitpid(pid, &mut status, 0) };
+        panic!("the forked child hangs");
+    }
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
+}
+
+fn forked_child(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    let owner = std::process::id();
+    let code = in_forked_child(|| {
+        let is_refusal = |error: Option<Error>| {
+            assert!(matches!(error, Some(Error::ForkedChild { owner: is }) if is == owner), "{error:?}")
+        };
+        is_refusal(pool.apply(tasks::square, (3,)).err());
+        is_refusal(pool.apply_async(tasks::square, (3,)).get().err());
+        is_refusal(pool.map(tasks::square, 0..3).err());
+        is_refusal(pool.map_async(tasks::square, 0..3).get().err());
+        is_refusal(pool.starmap(tasks::add, [(1, 2)]).err());
+        is_refusal(pool.imap(tasks::square, 0..3).next().unwrap().err());
+        is_refusal(pool.imap_unordered(tasks::square, 0..3).next().unwrap().err());
+        pool.close();
+        pool.terminate();
+        is_refusal(pool.join().err());
+        assert_eq!(pool.worker_count(), 2);
+    });
+    assert_eq!(code, 0);
+    // The owner's pool is as it was.
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    let mut pool = Some(pool);
+    assert_eq!(in_forked_child(|| drop(pool.take())), 0);
+    let pool = pool.unwrap();
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn forked_child_with_handle(method: StartMethod) {
+    let pool = start(method, 1);
+    let gate = Gate::new();
+    let mut handle = Some(pool.apply_async(tasks::gated, (gate.path(), 7)));
+    let mut lazy = pool.imap(tasks::square, 0..3);
+    let code = in_forked_child(|| {
+        assert!(matches!(handle.take().unwrap().get(), Err(Error::ForkedChild { .. })));
+    });
+    assert_eq!(code, 0);
+    let code = in_forked_child(|| {
+        assert!(matches!(lazy.next(), Some(Err(Error::ForkedChild { .. }))));
+    });
+    assert_eq!(code, 0);
+    gate.open();
+    assert_eq!(handle.take().unwrap().get().unwrap(), 7);
+    assert_eq!(lazy.next().unwrap().unwrap(), 0);
+    drop(lazy);
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn invalid_worker_count(method: StartMethod) {
+    let error = Pool::builder().start_method(method).build().unwrap_err();
+    assert!(matches!(error, Error::InvalidOption { option: "POOL_WORKERS", .. }), "{error}");
+    // A number in the program goes first.
+    assert_eq!(Pool::builder().start_method(method).workers(1).build().unwrap().worker_count(), 1);
+}
+
+/// The kernel collects this program's children, so nobody learns how they ended.
+fn ignores_children(method: StartMethod) {
+    // SAFETY: this installs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let pool = start(method, 2);
+    let error = pool.apply(tasks::die, ("kill",)).unwrap_err();
+    assert!(matches!(error, Error::WorkerLost { exit: Exit::Unknown, .. }), "{error}");
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    pool.close();
+    pool.join().unwrap();
+    drop(pool);
+    drop(start(method, 2));
+}
+
+fn exits_with_a_pool_in_a_static(method: StartMethod) {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    let pool = POOL.get_or_init(|| start(method, 2));
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    let _ = pool.apply_async(tasks::gated, ("/nowhere", 3));
+}
+
+fn calls_main_once(method: StartMethod, log: &str) {
+    note(log, "main");
+    let pool = start(method, 3);
+    let pids: BTreeSet<u32> = pool.map(tasks::pid_for, 0..100).unwrap().into_iter().collect();
+    assert!(!pids.contains(&std::process::id()));
+}
+
+/// The file of the program is replaced while it runs.
+fn deletes_itself(method: StartMethod) {
+    let own = std::env::current_exe().unwrap();
+    std::fs::remove_file(&own).unwrap();
+    std::fs::write(&own, "another program").unwrap();
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    processes::kill(pool.worker_pids()[0]);
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    std::fs::remove_file(own).unwrap();
+}
+
+fn few_descriptors(method: StartMethod) {
+    let limit = rustix::process::Rlimit { current: Some(50), maximum: Some(50) };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    let before = support::census::Census::take();
+    let error = Pool::builder().start_method(method).workers(200).build().unwrap_err();
+    assert!(matches!(error, Error::Spawn { .. }), "{error}");
+    before.compare();
+    // A smaller one fits.
+    let pool = start(method, 1);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+}
+
+/// Ctrl-C goes to every process of the terminal's group.
+fn interrupted(method: StartMethod) {
+    // SAFETY: this installs no code.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+    let pool = start(method, 2);
+    let log = support::Log::new();
+    let gate = Gate::new();
+    let busy = pool.apply_async(tasks::noted_gated, (log.path(), gate.path(), 7));
+    log.wait_for(1);
+    let pids = pool.worker_pids();
+    for pid in pids.iter().chain(&processes::zygotes()) {
+        processes::signal(*pid, rustix::process::Signal::INT);
+    }
+    gate.open();
+    assert_eq!(busy.get().unwrap(), 7);
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    assert_eq!(pool.worker_pids(), pids);
+}
+
+/// Descriptors 0, 1 and 2 are free, so that whatever is opened gets them.
+fn closed_standard_streams(method: StartMethod, log: &str) {
+    for fd in 0..3 {
+        // SAFETY: nothing in this program uses them from here on.
+        unsafe { libc::close(fd) };
+    }
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
+    pool.map(says, 0..10).unwrap();
+    assert_eq!(pool.apply(tasks::bytes, (1_000_000,)).unwrap().len(), 1_000_000);
+    pool.close();
+    pool.join().unwrap();
+    note(log, "done");
+}
+
+static TABLE: OnceLock<Vec<u64>> = OnceLock::new();
+
+#[pool_task]
+fn look_up(index: usize) -> Option<u64> {
+    TABLE.get().map(|table| table[index])
+}
+
+/// What was loaded before is there under `Fork`, and only there.
+fn big_image(method: StartMethod) {
+    TABLE.set((0..10_000_000).collect()).unwrap();
+    let pool = start(method, 2);
+    let expected = (method == StartMethod::Fork).then_some(1_234_567);
+    assert_eq!(pool.apply(look_up, (1_234_567,)).unwrap(), expected);
+    processes::kill(pool.worker_pids()[0]);
+    processes::kill(pool.worker_pids()[1]);
+    wait_until("other workers are there", || pool.worker_pids().len() == 2);
+    assert_eq!(pool.apply(look_up, (1_234_567,)).unwrap(), expected);
+    assert!(Path::new("/proc/self").exists());
+}

@@ -1,0 +1,17 @@
+//! A program with two tasks of one name.
+
+use pool::{Error, Pool, pool_task};
+
+#[pool_task(name = "twin")]
+fn one() {}
+
+#[pool_task(name = "twin")]
+fn other(_n: u8) {}
+
+fn main() {
+    one();
+    other(1);
+    let method = std::env::args().nth(2).map(|name| tests::support::program::method_named(&name)).unwrap();
+    let error = Pool::builder().start_method(method).workers(1).build().unwrap_err();
+    assert!(matches!(error, Error::DuplicateTask { first: "twin", second: "twin" }), "{error}");
+}

@@ -1,0 +1,76 @@
+//! Looks at processes through `/proc`.
+
+use std::fmt::Write;
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// All process ids.
+fn all() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// State letter and parent of a process, if it exists.
+pub fn state(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may have any character in it.
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Tells whether a process exists and has not ended.
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+/// Children of this process, ended ones that nobody has waited for included.
+pub fn children() -> Vec<u32> {
+    let own = std::process::id();
+    all().filter(|pid| state(*pid).is_some_and(|(_, parent)| parent == own)).collect()
+}
+
+/// Name of a process's first thread.
+pub fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}
+
+/// The helper process of a pool of this process.
+pub fn zygotes() -> Vec<u32> {
+    children().into_iter().filter(|pid| is_alive(*pid) && name(*pid) == "pool-zygote").collect()
+}
+
+/// The processes with this mark, `NAME=value`, in their environment that have not ended.
+pub fn marked(mark: &str) -> Vec<u32> {
+    let is_marked = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+    };
+    all().filter(is_marked).filter(|pid| is_alive(*pid)).collect()
+}
+
+/// What the processes of a case are doing.
+pub fn describe(mark: &str) -> String {
+    let mut text = String::new();
+    for pid in marked(mark) {
+        let _ = writeln!(text, "process {pid}, child of {:?}", state(pid).map(|(_, parent)| parent));
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let read =
+                |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default().trim().to_owned();
+            let _ = writeln!(text, "    {} waits in {} ({})", read("comm"), read("wchan"), read("syscall"));
+        }
+    }
+    text
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid as i32).expect("no process has the id 0");
+    // It may have ended.
+    let _ = kill_process(pid, signal);
+}
+
+/// Ends a process with SIGKILL.
+pub fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}

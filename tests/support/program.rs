@@ -1,0 +1,149 @@
+//! Programs that a test runs: binaries of this package with a real `main`.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pool::StartMethod;
+
+use super::report::scratch_path;
+use super::{processes, wait_until};
+
+/// Set in every process that comes of a program: which one it is.
+const MARK: &str = "IT_PROGRAM";
+
+/// A program that runs, or is about to.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    child: Option<Child>,
+    mark: String,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+/// How a program ended and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All of its standard output, its workers' included.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Panics unless the program said that all went well.
+    #[track_caller]
+    pub fn expect_success(self) -> Self {
+        assert!(self.status.success(), "{}\n{}\n{}", self.status, self.stdout, self.stderr);
+        self
+    }
+}
+
+/// The name of a start method as programs take it.
+pub fn method_name(method: StartMethod) -> &'static str {
+    match method {
+        StartMethod::ForkServer => "fork-server",
+        StartMethod::Spawn => "spawn",
+        StartMethod::Fork => "fork",
+        _ => unreachable!("there are three"),
+    }
+}
+
+/// The start method of that name.
+pub fn method_named(name: &str) -> StartMethod {
+    match name {
+        "fork-server" => StartMethod::ForkServer,
+        "spawn" => StartMethod::Spawn,
+        "fork" => StartMethod::Fork,
+        other => panic!("no such start method: {other}"),
+    }
+}
+
+impl Program {
+    /// A scenario of `programs/program.rs`, say.
+    pub fn new(path: &str, scenario: &str, method: StartMethod) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let (stdout, stderr) = (scratch_path("stdout"), scratch_path("stderr"));
+        let mut command = Command::new(path);
+        command.arg(scenario).arg(method_name(method)).stdin(Stdio::null());
+        command.env(MARK, &id);
+        let mark = format!("{MARK}={id}");
+        Self { command, child: None, mark, stdout, stderr }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Self {
+        let file = |path| File::create(path).expect("a file for the output");
+        self.command.stdout(file(&self.stdout)).stderr(file(&self.stderr));
+        self.child = Some(self.command.spawn().expect("the program starts"));
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        let mut program = self.start();
+        let mut status = None;
+        wait_until("the program's end", || {
+            status = program.child().try_wait().expect("the program can be waited for");
+            status.is_some()
+        });
+        wait_until("the end of the program's processes", || program.processes().is_empty());
+        program.child = None;
+        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+        let status = status.unwrap_or_else(|| ExitStatus::from_raw(-1));
+        Ended { status, stdout: read(&program.stdout), stderr: read(&program.stderr) }
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("the program was started")
+    }
+
+    /// Its process id.
+    pub fn pid(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    /// The processes that came of it and have not ended, itself included.
+    pub fn processes(&self) -> Vec<u32> {
+        processes::marked(&self.mark)
+    }
+
+    /// What its processes are doing.
+    pub fn describe(&self) -> String {
+        processes::describe(&self.mark)
+    }
+
+    /// Ends the program itself with SIGKILL.
+    pub fn kill(&mut self) {
+        self.child().kill().and_then(|()| self.child().wait()).expect("the program can be killed");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.processes().into_iter().for_each(processes::kill);
+    }
+}
