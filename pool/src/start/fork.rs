@@ -1,4 +1,7 @@
 //! `Fork`: the zygote is an image of the program, made when the pool is built.
+//!
+//! It cannot be made again later, when the program has threads. So it makes a spare of itself, which takes its
+//! place, and makes the next spare, should it die.
 
 use std::io::{self, Write};
 
@@ -10,7 +13,8 @@ use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
 
 pub(crate) struct Fork {
-    zygote: Option<Zygote>,
+    /// The one in use, and the spare, as far as they live.
+    zygotes: Vec<Zygote>,
 }
 
 impl Fork {
@@ -45,35 +49,40 @@ impl Fork {
             Ok(Forked::Parent(pid)) => {
                 let process = Process::open(pid)
                     .map_err(|error| Error::spawn("opening the zygote's process handle", error))?;
-                Ok(Self { zygote: Some(Zygote { process, orders }) })
+                Ok(Self { zygotes: vec![Zygote { process, orders }] })
             }
             Err(error) => Err(Error::spawn("forking", error)),
         }
     }
 
     pub(crate) fn start(&mut self, setup: Setup) -> Result<Process, Error> {
-        match &self.zygote {
-            Some(zygote) => zygote.fork(setup),
-            None => {
-                let reason = "the zygote is gone, and a program with several threads cannot be copied again";
-                Err(Error::spawn("forking", io::Error::other(reason)))
-            }
+        self.collect();
+        let Some(zygote) = self.zygotes.first() else {
+            let reason = "no zygote is left, and a program with several threads cannot be copied again";
+            return Err(Error::spawn("forking", io::Error::other(reason)));
+        };
+        let worker = zygote.fork(setup);
+        if worker.is_err() && self.zygotes.len() > 1 {
+            // The next attempt is the spare's.
+            self.zygotes.remove(0).discard();
         }
+        worker
     }
 
-    pub(crate) fn zygote(&self) -> Option<&Process> {
-        self.zygote.as_ref().map(|zygote| &zygote.process)
+    pub(crate) fn helpers(&self) -> impl Iterator<Item = &Process> {
+        self.zygotes.iter().map(|zygote| &zygote.process)
     }
 
+    /// Collects zygotes that ended, and has the last one make a spare.
     pub(crate) fn collect(&mut self) {
-        if self.zygote().is_some_and(|process| process.collect().is_some()) {
-            self.zygote = None;
+        self.zygotes.retain(|zygote| zygote.process.collect().is_none());
+        if let [only] = &self.zygotes[..] {
+            // Without a spare it works as well, and it is tried again.
+            self.zygotes.extend(only.copy().ok());
         }
     }
 
     pub(crate) fn shut_down(self) {
-        if let Some(zygote) = self.zygote {
-            zygote.shut_down();
-        }
+        self.zygotes.into_iter().for_each(Zygote::shut_down);
     }
 }

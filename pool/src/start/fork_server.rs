@@ -31,6 +31,21 @@ impl Zygote {
         Process::open(pid).map_err(|error| Error::spawn("opening the new worker's process handle", error))
     }
 
+    /// Has it make another one like itself, also a child of this process.
+    pub(crate) fn copy(&self) -> Result<Zygote, Error> {
+        let (pid, orders) =
+            self.orders.copy(PATIENCE).map_err(|error| Error::spawn("copying the zygote", error))?;
+        let process =
+            Process::open(pid).map_err(|error| Error::spawn("opening the zygote's process handle", error))?;
+        Ok(Zygote { process, orders })
+    }
+
+    /// Ends it at once.
+    pub(crate) fn discard(self) {
+        self.process.kill();
+        self.shut_down();
+    }
+
     /// Ends it: without a parent's end of its channel it exits by itself.
     pub(crate) fn shut_down(self) {
         let Zygote { process, orders } = self;
@@ -60,20 +75,17 @@ impl ForkServer {
             self.zygote = Some(zygote);
         } else {
             // The next attempt gets a new one.
-            zygote.process.kill();
-            zygote.shut_down();
+            zygote.discard();
         }
         worker
     }
 
-    pub(crate) fn zygote(&self) -> Option<&Process> {
-        self.zygote.as_ref().map(|zygote| &zygote.process)
+    pub(crate) fn helpers(&self) -> impl Iterator<Item = &Process> {
+        self.zygote.iter().map(|zygote| &zygote.process)
     }
 
     pub(crate) fn collect(&mut self) {
-        if self.zygote().is_some_and(|process| process.collect().is_some()) {
-            self.zygote = None;
-        }
+        self.zygote.take_if(|zygote| zygote.process.collect().is_some());
     }
 
     pub(crate) fn shut_down(self) {

@@ -74,17 +74,17 @@ impl Starter {
         }
     }
 
-    /// The helper process, if the method has one and it lives.
-    pub(crate) fn helper(&self) -> Option<&Process> {
+    /// The helper processes that live.
+    pub(crate) fn helpers(&self) -> Vec<&Process> {
         match self {
-            Starter::ForkServer(server) => server.zygote(),
-            Starter::Spawn(_) => None,
-            Starter::Fork(fork) => fork.zygote(),
+            Starter::ForkServer(server) => server.helpers().collect(),
+            Starter::Spawn(_) => Vec::new(),
+            Starter::Fork(fork) => fork.helpers().collect(),
         }
     }
 
-    /// Collects the helper if it ended.
-    pub(crate) fn collect_helper(&mut self) {
+    /// Collects helpers that ended.
+    pub(crate) fn collect_helpers(&mut self) {
         match self {
             Starter::ForkServer(server) => server.collect(),
             Starter::Spawn(_) => {}
@@ -92,7 +92,7 @@ impl Starter {
         }
     }
 
-    /// Ends the helper.
+    /// Ends the helpers.
     pub(crate) fn shut_down(self) {
         match self {
             Starter::ForkServer(server) => server.shut_down(),

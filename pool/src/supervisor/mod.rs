@@ -153,13 +153,13 @@ impl Supervisor {
                     self.judge(slots, place, departed, &exit);
                 }
             }
-            self.starter.collect_helper();
+            self.starter.collect_helpers();
         }
     }
 
     /// Sleeps until a process ends, a command comes or a time is due.
     fn sleep(&self, slots: &[Slot], wants_workers: bool) {
-        let processes = slots.iter().filter_map(Slot::process).chain(self.starter.helper());
+        let processes = slots.iter().filter_map(Slot::process).chain(self.starter.helpers());
         let fds: Vec<_> =
             std::iter::once(self.commands.event.as_fd()).chain(processes.map(Process::as_fd)).collect();
         let due = slots.iter().filter_map(|slot| slot.due(wants_workers)).min();

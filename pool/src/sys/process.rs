@@ -130,13 +130,17 @@ pub(crate) fn fork_generation() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// The id of the process that this one is a child of; 0 if that is out of sight.
+pub(crate) fn parent_pid() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_pid().unsigned_abs())
+}
+
 /// Asks the kernel to kill this process when the thread that is its parent ends.
 ///
 /// The kernel does not look back, so this looks at the parent afterwards; false if it is gone already.
 pub(crate) fn die_with_parent(parent: u32) -> bool {
     let armed = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
-    let found = rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
-    armed && found == Some(parent)
+    armed && parent_pid() == parent
 }
 
 /// Makes this process the leader of its own group, so that what it leaves behind can be ended with it.

@@ -19,6 +19,8 @@ pub(crate) enum Order {
     Serve(Setup),
     /// Fork a worker.
     Fork(Setup),
+    /// Fork another process that waits for orders, at the other ends of these.
+    Copy(IpcReceiver<Order>, IpcSender<Report>),
 }
 
 /// All that a worker needs.
@@ -67,7 +69,7 @@ pub(crate) enum Hello {
 /// What a zygote answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The new worker's process id.
+    /// The new process's id.
     Forked(u32),
     /// The system's error number.
     Failed(i32),
@@ -100,9 +102,20 @@ impl Orders {
         self.orders.send(order).map_err(to_io)
     }
 
-    /// Has a zygote fork; the worker's process id, or why there is none.
+    /// Has a zygote fork a worker; returns its process id.
     pub(crate) fn fork(&self, setup: Setup, patience: Duration) -> io::Result<u32> {
         self.send(Order::Fork(setup))?;
+        self.forked(patience)
+    }
+
+    /// Has a zygote make another one; returns its process id and the channel to it.
+    pub(crate) fn copy(&self, patience: Duration) -> io::Result<(u32, Orders)> {
+        let (orders, helm) = Orders::pair()?;
+        self.send(Order::Copy(helm.orders, helm.reports))?;
+        Ok((self.forked(patience)?, orders))
+    }
+
+    fn forked(&self, patience: Duration) -> io::Result<u32> {
         match receive_within(&self.reports, patience)? {
             Report::Forked(pid) => Ok(pid),
             Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
