@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pool::{Error, Result, StartMethod};
 
-use crate::support::{Gate, Log, PATIENCE, comes_true, start, tasks, wait_until};
+use crate::support::{Gate, Log, PATIENCE, ask_until, comes_true, start, tasks, wait_until};
 
 crate::cases![
     infinite_input_works,
@@ -111,8 +111,7 @@ fn dropping_it_stops_reading_and_starting(method: StartMethod) {
     let read = Cell::new(0);
     let items = (0..).inspect(|_| read.set(read.get() + 1)).map(|n| (log.path(), gate.path(), n));
     let mut results = pool.options().chunk_size(4).istarmap(tasks::noted_gated, items);
-    assert!(results.next_timeout(Duration::from_millis(5)).is_none());
-    log.wait_for(2);
+    ask_until(&mut results, "both workers run an item", || log.count() == 2);
     drop(results);
     let before = read.get();
     gate.open();

@@ -67,7 +67,7 @@ fn fail_fast_skips_what_has_not_started(method: StartMethod) {
         std::thread::scope(|scope| {
             // What runs at the time of the failure may end; it does so when the failure must be known.
             scope.spawn(|| {
-                log.wait_for(2);
+                log.wait_for(1);
                 std::thread::sleep(std::time::Duration::from_millis(50));
                 gate.open();
             });

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pool::StartMethod;
 
 use crate::PROGRAM;
+use crate::support::report::scratch_path;
 use crate::support::{Gate, Log, Program, Random, comes_true};
 
 crate::cases![leaves_no_process_a_second_later, leaves_no_process_while_workers_start,];
@@ -29,9 +30,13 @@ fn leaves_no_process_a_second_later(method: StartMethod) {
 
 fn leaves_no_process_while_workers_start(method: StartMethod) {
     let mut random = Random::new();
+    // A program that is killed in the middle of a handshake cannot remove the socket's name any more.
+    let temporary = scratch_path("temporary");
+    std::fs::create_dir(&temporary).unwrap();
     for _ in 0..25 {
         let (log, gate) = (Log::new(), Gate::new());
-        let mut program = Program::new(PROGRAM, "busy", method).arg(log.path()).arg(gate.path()).start();
+        let program = Program::new(PROGRAM, "busy", method).arg(log.path()).arg(gate.path());
+        let mut program = program.env("TMPDIR", &temporary).start();
         std::thread::sleep(Duration::from_micros(random.below(40_000) as u64));
         program.kill();
         nothing_stays(&program);

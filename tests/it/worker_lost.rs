@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pool::{Error, Exit, Pool, StartMethod};
 
-use crate::support::{Gate, Log, Random, processes, start, tasks, wait_until};
+use crate::support::{Gate, Log, Random, ask_until, processes, start, tasks, wait_until};
 
 crate::cases![
     every_way_to_die_is_told,
@@ -64,12 +64,10 @@ fn only_the_running_item_fails_when_its_worker_is_killed(method: StartMethod) {
         let (log, gate) = (Log::new(), Gate::new());
         let items = (0..50).map(|n| (log.path(), gate.path(), n));
         let mut results = pool.options().chunk_size(size).window(50).istarmap(tasks::noted_gated, items);
-        assert!(results.next_timeout(Duration::from_millis(5)).is_none());
-        log.wait_for(2);
+        ask_until(&mut results, "both workers run an item", || log.count() == 2);
         let victim = pool.worker_pids()[0];
         processes::kill(victim);
-        // Another worker takes its place and runs into the gate.
-        log.wait_for(3);
+        ask_until(&mut results, "another worker took its place and runs into the gate", || log.count() == 3);
         gate.open();
         let results: Vec<_> = results.collect();
         let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).cloned().collect();

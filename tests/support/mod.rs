@@ -15,7 +15,7 @@ pub mod tasks;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use pool::{Pool, StartMethod};
+use pool::{Imap, Pool, StartMethod};
 
 pub use case::{Case, check, run_all};
 pub use program::Program;
@@ -45,6 +45,21 @@ pub fn comes_true(patience: Duration, mut condition: impl FnMut() -> bool) -> bo
         std::thread::sleep(Duration::from_millis(1));
     }
     true
+}
+
+/// Waits for a condition while it keeps asking a lazy call, whose workers are held up, for its next result: nobody
+/// else reads its input.
+#[track_caller]
+pub fn ask_until<R: std::fmt::Debug>(
+    results: &mut Imap<'_, R>,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
+    wait_until(what, || {
+        let result = results.next_timeout(Duration::from_millis(1));
+        assert!(result.is_none(), "{result:?}");
+        condition()
+    });
 }
 
 /// Runs code that should panic; returns the message.
