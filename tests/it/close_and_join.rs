@@ -68,6 +68,7 @@ fn a_closed_pool_refuses_every_call(method: StartMethod) {
     refuses_everything(&pool);
     pool.join().unwrap();
     refuses_everything(&pool);
+    drop(pool);
     let pool = start(method, 1);
     pool.terminate();
     refuses_everything(&pool);

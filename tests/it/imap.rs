@@ -209,6 +209,7 @@ fn it_ends_when_the_pool_is_terminated(method: StartMethod) {
     assert!(matches!(last, Err(Error::Terminated)), "{last:?}");
     assert!(used.next().is_none());
     drop((fresh, used));
+    drop(pool);
     // One that somebody waits for.
     let pool = start(method, 1);
     let (log, gate) = (Log::new(), Gate::new());

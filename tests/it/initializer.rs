@@ -64,6 +64,7 @@ fn runs_again_in_replaced_workers(method: StartMethod) {
         assert_eq!(pool.apply(scale, (3,)).unwrap(), 30);
         assert_eq!((log.count(), distinct(&log).len()), (deaths + 1, deaths + 1));
     }
+    drop(pool);
     let log = Log::new();
     let builder = Pool::builder().start_method(method).workers(1).initializer(set_factor, (log.path(), 10));
     let pool = builder.max_tasks_per_worker(2).build().unwrap();

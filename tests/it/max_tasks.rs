@@ -89,6 +89,7 @@ fn close_and_join_while_workers_are_replaced(method: StartMethod) {
     pool.close();
     pool.join().unwrap();
     assert_eq!(handle.get().unwrap().len(), 100);
+    drop(pool);
     let pool = limited(method, 2, 1);
     assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
     wait_until("all places are filled again", || pool.worker_pids().len() == 2);
