@@ -251,6 +251,7 @@ fn an_error_that_the_initializer_returns_is_its_failure(method: StartMethod) {
     let pool =
         Pool::builder().start_method(method).workers(1).initializer(returns_an_error, (0,)).build().unwrap();
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    drop(pool);
     let pool =
         Pool::builder().start_method(method).workers(1).initializer(returns_an_error, (1,)).build().unwrap();
     let error = pool.apply(tasks::square, (3,)).unwrap_err();
