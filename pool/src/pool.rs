@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
+use crate::job::Engine;
 use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::options::Options;

@@ -109,8 +109,9 @@ impl<L: Link> Driver<L> {
         std::mem::take(&mut self.effects)
     }
 
+    /// Open jobs, and whatever else needs somebody to drive.
     pub(crate) fn open_jobs(&self) -> usize {
-        self.jobs.len()
+        self.jobs.len() + usize::from(self.leave_again)
     }
 
     pub(crate) fn worker_pids(&self) -> Vec<u32> {
@@ -227,12 +228,7 @@ impl<L: Link> Driver<L> {
         let rule = &self.rule_list[job.rule as usize];
         let items = job.chunk_size.map_or_else(|| rule.size(workers, remaining), |size| size as usize);
         let ahead = job.chunk_size.map_or_else(|| rule.ahead(workers), |size| 4 * workers * size as usize);
-        Some(Demand { items, bytes: self.max_body(), ahead })
-    }
-
-    fn max_body(&self) -> usize {
-        let links = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
-        links.map(|worker| worker.link.max_body()).min().unwrap_or(0)
+        Some(Demand { items, bytes: L::MAX_BODY, ahead })
     }
 
     // Frames.
@@ -333,7 +329,7 @@ impl<L: Link> Driver<L> {
             let remaining = (!job.input_open).then_some(job.unsent);
             let size = job.chunk_size.unwrap_or_else(|| self.rule_list[rule].size(workers, remaining) as u32);
             let size = size.min(u32::try_from(worker.quota).unwrap_or(u32::MAX));
-            let Some(block) = job.cut(size, worker.link.max_body()) else { continue };
+            let Some(block) = job.cut(size, L::MAX_BODY) else { continue };
             let header = FrameHeader {
                 chunk: worker.in_flight.next_number(),
                 task_or_nanos: job.task.raw(),

@@ -90,15 +90,6 @@ impl Pump {
         }
     }
 
-    /// A fork of this process has the pool's memory, but neither its threads nor its workers.
-    pub(crate) fn check_owner(&self) -> Result<(), Error> {
-        if process::fork_generation() == self.generation {
-            Ok(())
-        } else {
-            Err(Error::ForkedChild { owner: self.owner })
-        }
-    }
-
     pub(crate) fn callbacks(&self) -> &Callbacks {
         &self.callbacks
     }
@@ -264,6 +255,8 @@ impl Pump {
                 self.background_sleeps.store(true, Ordering::SeqCst);
                 // Whoever leads now looks after the jobs, and calls when it leaves.
                 let is_needed = self.has_open_jobs() && self.lead.try_lock().is_ok();
+                // Somebody may have found the lead taken by that glance.
+                self.hand_over();
                 if !is_needed && !self.is_shut_down.load(Ordering::SeqCst) {
                     thread::park();
                 }
@@ -306,6 +299,14 @@ impl Pump {
 }
 
 impl Engine for Pump {
+    fn check_owner(&self) -> Result<(), Error> {
+        if process::fork_generation() == self.generation {
+            Ok(())
+        } else {
+            Err(Error::ForkedChild { owner: self.owner })
+        }
+    }
+
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
         self.wait_until(Some(job), &|| until.holds(job), deadline)
     }

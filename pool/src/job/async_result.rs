@@ -72,6 +72,7 @@ impl<R> AsyncResult<R> {
     ///
     /// Whatever ended the item or the job; see [`Error`]. [`Error::WouldDeadlock`] if a callback asks for the result of
     /// a handle that another callback, or it itself, has to return for: callbacks run one at a time.
+    /// [`Error::ForkedChild`] in a fork of the process that made the call.
     ///
     /// # Examples
     ///
@@ -86,18 +87,23 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn get(self) -> Result<R> {
-        if self.would_deadlock() {
-            return Err(Error::WouldDeadlock { call: "get" });
-        }
+        self.check_waiting("get")?;
         self.wait();
         self.into_result()
     }
 
-    /// Only this thread could make the result, and it is about to wait for it.
-    fn would_deadlock(&self) -> bool {
-        self.collect.is_none()
-            && !self.ready()
-            && self.engine.upgrade().is_some_and(|engine| engine.is_callback_thread())
+    /// Finds out whether waiting here could ever end.
+    fn check_waiting(&self, call: &'static str) -> Result<()> {
+        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
+        if self.ready() {
+            return Ok(());
+        }
+        engine.check_owner()?;
+        // Only the thread that runs callbacks could make this result, and it is about to wait for it.
+        if self.collect.is_none() && engine.is_callback_thread() {
+            return Err(Error::WouldDeadlock { call });
+        }
+        Ok(())
     }
 
     /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
@@ -128,7 +134,8 @@ impl<R> AsyncResult<R> {
         self.wait_timeout(timeout).then(|| self.take())
     }
 
-    /// Waits until the result is there. Returns at once where [`get`](Self::get) says that it would wait for itself.
+    /// Waits until the result is there. Returns at once where [`get`](Self::get) would return an error
+    /// because nothing can come.
     ///
     /// # Examples
     ///
@@ -143,7 +150,7 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn wait(&self) {
-        if self.would_deadlock() {
+        if self.check_waiting("wait").is_err() {
             return;
         }
         self.wait_until(None);
@@ -169,8 +176,8 @@ impl<R> AsyncResult<R> {
 
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.engine.upgrade() {
-            Some(engine) => engine.wait(&self.job, Until::Settled, deadline),
-            None => self.ready(),
+            Some(engine) if engine.check_owner().is_ok() => engine.wait(&self.job, Until::Settled, deadline),
+            _ => self.ready(),
         }
     }
 
@@ -392,6 +399,9 @@ impl<R> Future for AsyncResult<R> {
     type Output = Result<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
+        if let Err(error) = self.check_waiting("poll") {
+            return Poll::Ready(Err(error));
+        }
         if self.job.set_waker(context.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }
     }
 }

@@ -247,6 +247,12 @@ pub(crate) struct Demand {
 
 /// What handles need of the driver.
 pub(crate) trait Engine: Send + Sync {
+    /// Tells whether the pool belongs to this process, and is not just in its memory because it was forked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ForkedChild`] if not; then nothing may be waited for.
+    fn check_owner(&self) -> Result<(), Error>;
     /// Waits, and drives the pool meanwhile; false if the deadline came first.
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool;
     /// Asks whether the next chunk of a job is wanted; if not, the job has news once it is.

@@ -87,18 +87,24 @@ impl<'p> Stream<'p> {
 
     /// Returns the next delivery; waits for it until the deadline, and for ever without one.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
+        if let (false, Err(error)) = (self.over, self.engine.check_owner()) {
+            // The job is the owner's; there is nothing to cancel here.
+            self.over = true;
+            return Next::Aborted(error);
+        }
         loop {
             if self.over {
                 return Next::End;
             }
-            self.feed_while_wanted();
-            if let Some(delivery) = self.take_next() {
-                return Next::Delivery(delivery);
-            }
+            // Before input is asked for: what is flagged as news from here on is still flagged when this waits.
             let settled = self.job.is_settled();
             let (one, more) = self.job.take();
             let nothing = one.is_none() && more.is_empty();
             one.into_iter().chain(more).for_each(|delivery| self.put(delivery));
+            self.feed_while_wanted();
+            if let Some(delivery) = self.take_next() {
+                return Next::Delivery(delivery);
+            }
             if nothing && settled {
                 self.over = true;
                 return match self.job.aborted() {

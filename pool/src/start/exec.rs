@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::handshake::{Identity, Invitation, VARIABLE};
+use crate::start::IsWanted;
 use crate::sys::process::{self, Process};
 use crate::transport::control::{Door, Hello, Orders};
 
@@ -22,7 +23,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Executes the program; the new process waits for orders.
-pub(crate) fn execute(depth: u32) -> Result<(Process, Orders), Error> {
+pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, Orders), Error> {
     let identity = Identity::own()?;
     let door = Door::open().map_err(|error| Error::spawn("opening a socket for the handshake", error))?;
     let name = door.name().to_owned();
@@ -42,7 +43,7 @@ pub(crate) fn execute(depth: u32) -> Result<(Process, Orders), Error> {
             return Err(Error::spawn("starting a thread for the handshake", error));
         }
     };
-    let hello = wait_for_hello(&receiver, &process);
+    let hello = wait_for_hello(&receiver, &process, is_wanted);
     if hello.is_err() {
         Door::give_up(&name);
     }
@@ -72,7 +73,11 @@ pub(crate) fn execute(depth: u32) -> Result<(Process, Orders), Error> {
     }
 }
 
-fn wait_for_hello(receiver: &mpsc::Receiver<io::Result<Hello>>, process: &Process) -> io::Result<Hello> {
+fn wait_for_hello(
+    receiver: &mpsc::Receiver<io::Result<Hello>>,
+    process: &Process,
+    is_wanted: IsWanted<'_>,
+) -> io::Result<Hello> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match receiver.recv_timeout(GLANCE) {
@@ -83,6 +88,9 @@ fn wait_for_hello(receiver: &mpsc::Receiver<io::Result<Hello>>, process: &Proces
         if let Some(exit) = process.collect() {
             let reason = format!("the executed program {exit} before it answered");
             return Err(io::Error::other(reason));
+        }
+        if !is_wanted() {
+            return Err(io::Error::other("nobody wants it any more"));
         }
         if Instant::now() > deadline {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")));

@@ -6,8 +6,8 @@
 use std::io::{self, Write};
 
 use crate::error::Error;
-use crate::start::Obey;
 use crate::start::fork_server::Zygote;
+use crate::start::{IsWanted, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
@@ -42,6 +42,7 @@ impl Fork {
                 if !process::die_with_parent(parent) {
                     process::exit_at_once(crate::handshake::EXIT_NO_PARENT);
                 }
+                process::lead_own_group();
                 process::name_thread(c"pool-zygote");
                 signals::set_up_worker();
                 obey(helm)
@@ -49,19 +50,20 @@ impl Fork {
             Ok(Forked::Parent(pid)) => {
                 let process = Process::open(pid)
                     .map_err(|error| Error::spawn("opening the zygote's process handle", error))?;
+                process.move_to_own_group();
                 Ok(Self { zygotes: vec![Zygote { process, orders }] })
             }
             Err(error) => Err(Error::spawn("forking", error)),
         }
     }
 
-    pub(crate) fn start(&mut self, setup: Setup) -> Result<Process, Error> {
+    pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
         self.collect();
         let Some(zygote) = self.zygotes.first() else {
             let reason = "no zygote is left, and a program with several threads cannot be copied again";
             return Err(Error::spawn("forking", io::Error::other(reason)));
         };
-        let worker = zygote.fork(setup);
+        let worker = zygote.fork(setup, is_wanted);
         if worker.is_err() && self.zygotes.len() > 1 {
             // The next attempt is the spare's.
             self.zygotes.remove(0).discard();
@@ -78,7 +80,7 @@ impl Fork {
         self.zygotes.retain(|zygote| zygote.process.collect().is_none());
         if let [only] = &self.zygotes[..] {
             // Without a spare it works as well, and it is tried again.
-            self.zygotes.extend(only.copy().ok());
+            self.zygotes.extend(only.copy(&|| true).ok());
         }
     }
 

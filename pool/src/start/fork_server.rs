@@ -1,14 +1,15 @@
 //! `ForkServer`: the program is executed again once, as a zygote that forks workers on request.
 
+use std::io;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::start::exec;
+use crate::start::{IsWanted, exec};
 use crate::sys::process::Process;
 use crate::transport::control::{Orders, Setup};
 
 /// How long a zygote may take to fork.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct ForkServer {
     depth: u32,
@@ -23,27 +24,33 @@ pub(crate) struct Zygote {
 
 impl Zygote {
     /// Has it fork a worker, which is then a child of this process.
-    pub(crate) fn fork(&self, setup: Setup) -> Result<Process, Error> {
-        let pid = self
-            .orders
-            .fork(setup, PATIENCE)
-            .map_err(|error| Error::spawn("forking in the zygote", error))?;
-        Process::open(pid).map_err(|error| Error::spawn("opening the new worker's process handle", error))
+    pub(crate) fn fork(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        self.orders
+            .fork(setup, PATIENCE, is_wanted)
+            .and_then(Self::take_charge)
+            .map_err(|error| Error::spawn("forking in the zygote", error))
     }
 
     /// Has it make another one like itself, also a child of this process.
-    pub(crate) fn copy(&self) -> Result<Zygote, Error> {
-        let (pid, orders) =
-            self.orders.copy(PATIENCE).map_err(|error| Error::spawn("copying the zygote", error))?;
-        let process =
-            Process::open(pid).map_err(|error| Error::spawn("opening the zygote's process handle", error))?;
+    pub(crate) fn copy(&self, is_wanted: IsWanted<'_>) -> Result<Zygote, Error> {
+        let (pid, orders) = self
+            .orders
+            .copy(PATIENCE, is_wanted)
+            .map_err(|error| Error::spawn("copying the zygote", error))?;
+        let process = Self::take_charge(pid).map_err(|error| Error::spawn("copying the zygote", error))?;
         Ok(Zygote { process, orders })
     }
 
-    /// Ends it at once.
+    /// What a zygote makes is in its group until it is known here; see [`discard`](Self::discard).
+    fn take_charge(pid: u32) -> io::Result<Process> {
+        let process = Process::open(pid)?;
+        process.move_to_own_group();
+        Ok(process)
+    }
+
+    /// Ends it at once, and with it what it may have made and had no time to tell.
     pub(crate) fn discard(self) {
-        self.process.kill();
-        self.shut_down();
+        self.process.kill_family();
     }
 
     /// Ends it: without a parent's end of its channel it exits by itself.
@@ -62,15 +69,15 @@ impl ForkServer {
         Self { depth, zygote: None }
     }
 
-    pub(crate) fn start(&mut self, setup: Setup) -> Result<Process, Error> {
+    pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
         let zygote = match self.zygote.take() {
             Some(zygote) => zygote,
             None => {
-                let (process, orders) = exec::execute(self.depth)?;
+                let (process, orders) = exec::execute(self.depth, is_wanted)?;
                 Zygote { process, orders }
             }
         };
-        let worker = zygote.fork(setup);
+        let worker = zygote.fork(setup, is_wanted);
         if worker.is_ok() {
             self.zygote = Some(zygote);
         } else {

@@ -44,6 +44,9 @@ pub enum StartMethod {
 /// What a fork of the program does instead of going on: it serves as a zygote.
 pub(crate) type Obey = fn(Helm) -> !;
 
+/// Asked from time to time while a start takes long: does anybody still want it?
+pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
+
 /// Makes workers by one of the methods.
 pub(crate) enum Starter {
     ForkServer(ForkServer),
@@ -66,11 +69,11 @@ impl Starter {
     }
 
     /// Makes a worker.
-    pub(crate) fn start(&mut self, setup: Setup) -> Result<Process, Error> {
+    pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
         match self {
-            Starter::ForkServer(server) => server.start(setup),
-            Starter::Spawn(spawn) => spawn.start(setup),
-            Starter::Fork(fork) => fork.start(setup),
+            Starter::ForkServer(server) => server.start(setup, is_wanted),
+            Starter::Spawn(spawn) => spawn.start(setup, is_wanted),
+            Starter::Fork(fork) => fork.start(setup, is_wanted),
         }
     }
 

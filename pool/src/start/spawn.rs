@@ -1,7 +1,7 @@
 //! `Spawn`: the program is executed again for every worker.
 
 use crate::error::Error;
-use crate::start::exec;
+use crate::start::{IsWanted, exec};
 use crate::sys::process::Process;
 use crate::transport::control::{Order, Setup};
 
@@ -14,8 +14,8 @@ impl Spawn {
         Self { depth }
     }
 
-    pub(crate) fn start(&self, setup: Setup) -> Result<Process, Error> {
-        let (process, orders) = exec::execute(self.depth)?;
+    pub(crate) fn start(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let (process, orders) = exec::execute(self.depth, is_wanted)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {
             process.kill();
             process.collect_within(std::time::Duration::from_secs(10));

@@ -8,6 +8,7 @@ mod slot;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,12 +16,15 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::start::Starter;
+use crate::sys::descriptors;
 use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
 use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
 use slot::Slot;
 
+/// What a new worker needs of them at the most, while it is made.
+const DESCRIPTORS: usize = 24;
 /// How long a worker has to leave after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -167,9 +171,18 @@ impl Supervisor {
     }
 
     fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
-        let (link, setup) = RingLink::new(&self.bell, self.terms)
-            .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
-        let process = self.starter.start(setup)?;
+        descriptors::probe(DESCRIPTORS).map_err(|error| Error::spawn("opening descriptors", error))?;
+        let roster = &self.roster;
+        let (starter, bell, terms) = (&mut self.starter, &self.bell, self.terms);
+        // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
+        // made is dropped by unwinding, and the supervisor goes on.
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let (link, setup) = RingLink::new(bell, terms)
+                .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
+            Ok((link, starter.start(setup, &|| roster.wants_worker())?))
+        }));
+        let (link, process) =
+            made.unwrap_or_else(|_| Err(Error::spawn("making its link", io::ErrorKind::OutOfMemory)))?;
         let pid = process.pid();
         slots[place].occupy(process);
         self.roster.attach(place, link, pid);

@@ -1,5 +1,6 @@
 //! The only platform code: what the rest asks of Linux.
 
+pub(crate) mod descriptors;
 pub(crate) mod event;
 pub(crate) mod futex;
 pub(crate) mod memory;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -19,6 +19,8 @@ use crate::sys::event;
 pub(crate) struct Process {
     pid: u32,
     handle: OwnedFd,
+    /// Its id, and its group's, may belong to others from now on.
+    is_collected: AtomicBool,
 }
 
 impl Process {
@@ -26,7 +28,7 @@ impl Process {
     pub(crate) fn open(pid: u32) -> io::Result<Self> {
         let id = to_pid(pid)?;
         match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(handle) => Ok(Self { pid, handle }),
+            Ok(handle) => Ok(Self { pid, handle, is_collected: AtomicBool::new(false) }),
             Err(error) => {
                 // Nobody else waits for it, so the id is still its own.
                 let _ = kill_process(id, Signal::KILL);
@@ -50,7 +52,29 @@ impl Process {
         // The process is still there to be waited for, so its id, and the group's, is not used again yet.
         self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)?;
         self.signal_group(Signal::KILL);
-        self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+        let exit = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        self.is_collected.store(true, Ordering::Relaxed);
+        exit
+    }
+
+    /// Makes the process the leader of a group of its own; it must be a child that has not executed anything.
+    pub(crate) fn move_to_own_group(&self) {
+        // It fails only if the process is gone.
+        if let Ok(pid) = to_pid(self.pid) {
+            let _ = rustix::process::setpgid(Some(pid), Some(pid));
+        }
+    }
+
+    /// Kills and collects the process and every child of this one that is still in its group.
+    pub(crate) fn kill_family(&self) {
+        self.kill();
+        let Ok(pid) = to_pid(self.pid) else { return };
+        while let Ok(_) | Err(rustix::io::Errno::INTR) =
+            waitid(WaitId::Pgid(Some(pid)), WaitIdOptions::EXITED)
+        {}
+        // If it never led its group, it is not collected yet.
+        self.wait_for(WaitIdOptions::EXITED);
+        self.is_collected.store(true, Ordering::Relaxed);
     }
 
     /// Collects the process within that time; false if it did not end.
@@ -99,6 +123,9 @@ impl Process {
     }
 
     fn signal_group(&self, signal: Signal) {
+        if self.is_collected.load(Ordering::Relaxed) {
+            return;
+        }
         if let Ok(pid) = to_pid(self.pid) {
             let _ = kill_process_group(pid, signal);
         }

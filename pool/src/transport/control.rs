@@ -4,7 +4,7 @@
 //! zygote, and segments before their first use.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory};
 use ipc_channel::{IpcError, TryRecvError};
@@ -103,43 +103,53 @@ impl Orders {
     }
 
     /// Has a zygote fork a worker; returns its process id.
-    pub(crate) fn fork(&self, setup: Setup, patience: Duration) -> io::Result<u32> {
+    pub(crate) fn fork(
+        &self,
+        setup: Setup,
+        patience: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> io::Result<u32> {
         self.send(Order::Fork(setup))?;
-        self.forked(patience)
+        self.forked(patience, is_wanted)
     }
 
     /// Has a zygote make another one; returns its process id and the channel to it.
-    pub(crate) fn copy(&self, patience: Duration) -> io::Result<(u32, Orders)> {
+    pub(crate) fn copy(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> io::Result<(u32, Orders)> {
         let (orders, helm) = Orders::pair()?;
         self.send(Order::Copy(helm.orders, helm.reports))?;
-        Ok((self.forked(patience)?, orders))
+        Ok((self.forked(patience, is_wanted)?, orders))
     }
 
-    fn forked(&self, patience: Duration) -> io::Result<u32> {
-        match receive_within(&self.reports, patience)? {
+    fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> io::Result<u32> {
+        match receive_within(&self.reports, patience, is_wanted)? {
             Report::Forked(pid) => Ok(pid),
             Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
         }
     }
 }
 
-fn receive_within<T>(receiver: &IpcReceiver<T>, patience: Duration) -> io::Result<T>
+fn receive_within<T>(
+    receiver: &IpcReceiver<T>,
+    patience: Duration,
+    is_wanted: &dyn Fn() -> bool,
+) -> io::Result<T>
 where
     T: for<'de> Deserialize<'de> + Serialize,
 {
+    /// How often to ask whether the answer is still wanted.
+    const GLANCE: Duration = Duration::from_millis(50);
+    let deadline = Instant::now() + patience;
     loop {
-        return match receiver.try_recv_timeout(patience) {
-            Ok(message) => Ok(message),
-            Err(TryRecvError::Empty) => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")))
-            }
+        match receiver.try_recv_timeout(GLANCE) {
+            Ok(message) => return Ok(message),
+            Err(TryRecvError::Empty) => {}
             Err(TryRecvError::IpcError(IpcError::Io(error)))
-                if error.kind() == io::ErrorKind::Interrupted =>
-            {
-                continue;
-            }
-            Err(TryRecvError::IpcError(error)) => Err(to_io(error)),
-        };
+                if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryRecvError::IpcError(error)) => return Err(to_io(error)),
+        }
+        if Instant::now() > deadline || !is_wanted() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")));
+        }
     }
 }
 

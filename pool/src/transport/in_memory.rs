@@ -127,6 +127,8 @@ impl InMemoryLink {
 }
 
 impl Link for InMemoryLink {
+    const MAX_BODY: usize = 1 << 10;
+
     fn try_send(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
         let mut shared = self.shared();
         if shared.sent.len() >= shared.capacity {
@@ -137,10 +139,6 @@ impl Link for InMemoryLink {
         let items = Entries::new(body).map(|(_, bytes)| bytes.to_vec()).collect();
         shared.sent.push_back(Received { header, items, at });
         Ok(Some(Sent(at)))
-    }
-
-    fn max_body(&self) -> usize {
-        1 << 10
     }
 
     fn revoke(&mut self, sent: Sent) {

@@ -23,17 +23,17 @@ pub(crate) struct Sent(pub(crate) u64);
 
 /// What the driver can do with one worker.
 pub(crate) trait Link: Send {
+    /// Largest body of several entries.
+    const MAX_BODY: usize;
+
     /// Sends a frame without blocking and without waking anybody. `None`: there is no room now.
     ///
-    /// A body over [`max_body`](Self::max_body) must be a single entry.
+    /// A body over [`MAX_BODY`](Self::MAX_BODY) must be a single entry.
     ///
     /// # Errors
     ///
     /// If no memory can be had for a large body.
     fn try_send(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>>;
-
-    /// Largest body of several entries.
-    fn max_body(&self) -> usize;
 
     /// Asks the worker to skip the items of that frame that it has not started.
     fn revoke(&mut self, sent: Sent);
@@ -176,6 +176,8 @@ impl RingLink {
 }
 
 impl Link for RingLink {
+    const MAX_BODY: usize = INLINE_MAX;
+
     fn try_send(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
         if body.len() > INLINE_MAX {
             return self.try_send_large(header, body);
@@ -187,10 +189,6 @@ impl Link for RingLink {
         self.args.write(at + FrameHeader::SIZE as u64, body);
         self.args.publish(at + len as u64);
         Ok(Some(Sent(at)))
-    }
-
-    fn max_body(&self) -> usize {
-        INLINE_MAX
     }
 
     fn revoke(&mut self, sent: Sent) {

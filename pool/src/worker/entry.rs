@@ -39,6 +39,7 @@ fn serve_if_invited() {
     if !process::die_with_parent(invitation.parent) {
         process::exit_at_once(handshake::EXIT_NO_PARENT);
     }
+    process::lead_own_group();
     process::name_thread(c"pool-zygote");
     signals::set_up_worker();
     // Duplicate tasks were reported to the parent by its own table; it does not start workers then.

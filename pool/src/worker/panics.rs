@@ -53,13 +53,17 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 
 /// Runs user code; a panic comes back as its description.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, PanicReport> {
+    // What an earlier item caught itself says nothing about this one.
+    LAST.take();
     RUNS_AN_ITEM.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(code));
     RUNS_AN_ITEM.set(false);
     outcome.map_err(|payload| {
-        let report = LAST.take().unwrap_or_else(|| PanicReport {
+        let message = message_of(&*payload);
+        let told = LAST.take().filter(|report| report.message == message);
+        let report = told.unwrap_or_else(|| PanicReport {
             // `resume_unwind`, or a task that replaced the hook.
-            message: message_of(&*payload),
+            message,
             location: "an unknown place".to_owned(),
             backtrace: None,
         });

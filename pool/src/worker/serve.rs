@@ -17,7 +17,6 @@ pub(crate) fn serve(setup: Setup) -> ! {
     if !process::die_with_parent(terms.parent) {
         process::exit_at_once(handshake::EXIT_NO_PARENT);
     }
-    process::lead_own_group();
     process::name_thread(c"pool-worker");
     signals::set_up_worker();
     handshake::set_depth(terms.depth);
