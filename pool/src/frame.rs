@@ -23,7 +23,7 @@ pub(crate) struct FrameHeader {
     pub(crate) count: u32,
     /// On the way back: how many of the entries are no success.
     pub(crate) failed: u32,
-    /// On the way out, set later and in place: items not yet started are to be skipped.
+    /// On the way out, set later and in place: what is to be skipped.
     pub(crate) revoked: u32,
 }
 
@@ -31,6 +31,10 @@ impl FrameHeader {
     pub(crate) const SIZE: usize = 40;
     /// Where [`revoked`](Self::revoked) lies.
     pub(crate) const REVOKED_OFFSET: usize = 36;
+    /// Value of [`revoked`](Self::revoked): all of the chunk, unless the worker has begun it.
+    pub(crate) const SKIP_WHOLE: u32 = 1;
+    /// Value of [`revoked`](Self::revoked): every item that has not started.
+    pub(crate) const SKIP_REST: u32 = 2;
 
     pub(crate) fn new(kind: Kind) -> Self {
         Self { kind: kind as u32, ..Self::default() }

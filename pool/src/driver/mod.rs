@@ -15,17 +15,22 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::codec::CodecError;
 use crate::error::{Error, Part};
-use crate::frame::{Entries, FrameHeader, Kind};
+use crate::frame::{Entries, FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
 use crate::job::{Delivery, Demand, Job, sink};
 use crate::transport::link::{Corrupt, Link};
 use chunk::Rule;
+use in_flight::Completed;
 use jobs::{Jobs, OpenJob};
-use workers::{Slot, State};
+use workers::{Slot, State, Watched, Worker};
+
+/// How long a worker may make no progress before chunks that are queued at it go to idle ones.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A call that every worker makes once: the initializer or the finalizer.
 #[derive(Clone, Debug)]
@@ -88,6 +93,8 @@ pub(crate) struct Driver<L> {
     chunks_sent: u64,
     /// A worker could not be told to leave, because its ring was full.
     leave_again: bool,
+    /// When to see whether a worker still makes no progress.
+    look_again: Option<Instant>,
 }
 
 impl<L: Link> Driver<L> {
@@ -102,6 +109,7 @@ impl<L: Link> Driver<L> {
             effects: Effects::default(),
             chunks_sent: 0,
             leave_again: false,
+            look_again: None,
         }
     }
 
@@ -241,6 +249,7 @@ impl<L: Link> Driver<L> {
             progress |= self.receive(place);
         }
         self.dispatch();
+        self.share_out();
         if std::mem::take(&mut self.leave_again) {
             (0..self.slots.len()).for_each(|place| self.retire_if_spent(place));
         }
@@ -280,8 +289,9 @@ impl<L: Link> Driver<L> {
         let Some(worker) = &mut self.slots[place].worker else { return Ok(()) };
         match header.kind() {
             Some(Kind::Done) => {
-                let completed = worker.in_flight.complete(&header)?;
-                self.settle(completed.job, completed.first, &header, body);
+                worker.watched = None;
+                let completed = worker.in_flight.complete(&header, is_skipped(&header, &body))?;
+                self.settle(completed, &header, body);
                 Ok(())
             }
             Some(Kind::Ready) => {
@@ -304,8 +314,14 @@ impl<L: Link> Driver<L> {
     }
 
     /// Delivers results to their job.
-    fn settle(&mut self, key: JobKey, first: usize, header: &FrameHeader, body: Vec<u8>) {
+    fn settle(&mut self, completed: Option<Completed>, header: &FrameHeader, body: Vec<u8>) {
+        let Some(Completed { job: key, first, recalled }) = completed else { return };
         let Some(job) = self.jobs.get(key) else { return };
+        if let (Some(block), false) = (recalled, job.gave_up) {
+            job.push_front(block);
+            self.jobs.queue(key);
+            return;
+        }
         let rule = &mut self.rule_list[job.rule as usize];
         rule.learn(header.count, header.task_or_nanos);
         rule.settle();
@@ -363,11 +379,8 @@ impl<L: Link> Driver<L> {
         let mut best: Option<(usize, (usize, u64))> = None;
         for (place, slot) in self.slots.iter().enumerate() {
             let Some(worker) = &slot.worker else { continue };
-            if worker.state != State::Ready || worker.quota == 0 || worker.is_full {
-                continue;
-            }
             let load = worker.in_flight.load();
-            if !rule.has_room(load) {
+            if !worker.takes_more() || !rule.has_room(load) {
                 continue;
             }
             let rank = (load.items, u64::MAX - worker.last_used);
@@ -392,6 +405,53 @@ impl<L: Link> Driver<L> {
             self.give_up_rest(key);
         }
         self.notify_and_close(key);
+    }
+
+    /// Takes chunks back that are queued at a worker that makes no progress, while another one has nothing to do.
+    ///
+    /// Chunks are queued at a worker because items like them were short. One that is not, or that waits for
+    /// another item, must not hold up those behind it.
+    fn share_out(&mut self) {
+        self.look_again = None;
+        let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
+        if self.jobs.whose_turn().is_some() || !self.slots.iter().filter_map(Slot::get).any(is_idle) {
+            return;
+        }
+        let mut taken = Vec::new();
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            let Some((number, done, true)) = worker.in_flight.due() else { continue };
+            let now = Instant::now();
+            let watched =
+                worker.watched.get_or_insert(Watched { number, done, since: now, is_stalled: false });
+            if (watched.number, watched.done) != (number, done) {
+                *watched = Watched { number, done, since: now, is_stalled: false };
+            }
+            let due = watched.since + PATIENCE;
+            if due > now {
+                self.look_again = Some(self.look_again.map_or(due, |other| other.min(due)));
+                continue;
+            }
+            watched.is_stalled = true;
+            let link = &mut worker.link;
+            taken.extend(worker.in_flight.recall(|sent, number| link.recall(sent, number)));
+        }
+        if taken.is_empty() {
+            return;
+        }
+        // Backwards, because each goes to the front.
+        for (key, block) in taken.into_iter().rev() {
+            if let Some(job) = self.jobs.get(key) {
+                job.push_front(block);
+                self.jobs.queue(key);
+            }
+        }
+        self.look_again = Some(Instant::now() + PATIENCE);
+        self.dispatch();
+    }
+
+    /// When a [`turn`](Self::turn) is due even if nothing comes in.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.look_again
     }
 
     /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
@@ -467,4 +527,11 @@ impl<L: Link> Driver<L> {
         self.phase = Phase::Ended(error);
         self.effects.end_workers = true;
     }
+}
+
+/// Tells whether a worker skipped all items that a frame is about.
+fn is_skipped(header: &FrameHeader, body: &[u8]) -> bool {
+    // Chunks are skipped whole or from some item on, so that a frame is of one kind if its first entry is.
+    header.failed == header.count
+        && Entries::new(body).next().is_some_and(|(entry, _)| entry.status == Status::Skipped)
 }

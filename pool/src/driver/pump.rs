@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -146,13 +146,15 @@ impl Pump {
             }
             if !spin.look(|| done() || self.has_more_now()) {
                 let seen = self.bell.prepare();
-                if done() || lock(&self.driver).has_more() {
+                let (has_more, due) = {
+                    let driver = lock(&self.driver);
+                    (driver.has_more(), driver.due())
+                };
+                if done() || has_more {
                     self.bell.cancel();
                 } else {
-                    self.bell.sleep(
-                        seen,
-                        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
-                    );
+                    let until = deadline.into_iter().chain(due).min();
+                    self.bell.sleep(seen, until.map(|until| until.saturating_duration_since(Instant::now())));
                 }
             }
             spin.learn(start.elapsed());
@@ -164,13 +166,23 @@ impl Pump {
         self.driver.try_lock().is_ok_and(|driver| driver.has_more())
     }
 
+    /// Takes the lead, if nobody has it.
+    fn try_lead(&self) -> Option<MutexGuard<'_, Spin>> {
+        match self.lead.try_lock() {
+            Ok(spin) => Some(spin),
+            // What a leader learned about looking is true even if it panicked later.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Waits as leader or as follower.
     fn wait_until(&self, job: Option<&Job>, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
         if done() {
             return true;
         }
         loop {
-            if let Ok(mut spin) = self.lead.try_lock() {
+            if let Some(mut spin) = self.try_lead() {
                 let is_done = self.drive(&mut spin, done, deadline);
                 drop(spin);
                 self.hand_over();
@@ -199,7 +211,7 @@ impl Pump {
             self.bell.ring();
         }
         // Who gave up the lead before it could see this follower left it free.
-        if !done() && self.lead.try_lock().is_err() {
+        if !done() && self.try_lead().is_none() {
             match deadline {
                 Some(deadline) => thread::park_timeout(deadline.saturating_duration_since(Instant::now())),
                 None => thread::park(),
@@ -254,7 +266,7 @@ impl Pump {
             if in_vain > PATIENCE {
                 self.background_sleeps.store(true, Ordering::SeqCst);
                 // Whoever leads now looks after the jobs, and calls when it leaves.
-                let is_needed = self.has_open_jobs() && self.lead.try_lock().is_ok();
+                let is_needed = self.has_open_jobs() && self.try_lead().is_some();
                 // Somebody may have found the lead taken by that glance.
                 self.hand_over();
                 if !is_needed && !self.is_shut_down.load(Ordering::SeqCst) {
@@ -269,7 +281,7 @@ impl Pump {
 
     /// Leads until somebody else wants to or there is nothing to do; false if somebody else leads.
     fn lead_in_background(&self) -> bool {
-        let Ok(mut spin) = self.lead.try_lock() else { return false };
+        let Some(mut spin) = self.try_lead() else { return false };
         self.background_leads.store(true, Ordering::SeqCst);
         let gives_way = || {
             !self.has_open_jobs()
@@ -331,7 +343,8 @@ impl Engine for Pump {
     }
 
     fn cancel(&self, key: JobKey) -> bool {
-        self.with_driver(|driver| driver.cancel(key))
+        // A fork of this process shares the workers' memory, and must leave it alone.
+        self.check_owner().is_ok() && self.with_driver(|driver| driver.cancel(key))
     }
 
     fn announce(&self, job: &Job) {

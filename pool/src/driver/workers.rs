@@ -3,6 +3,8 @@
 //! The supervisor calls [`attach`](Driver::attach) and [`detach`](Driver::detach); everything else here is for the
 //! state machine in `mod.rs`.
 
+use std::time::Instant;
+
 use crate::driver::in_flight::InFlight;
 use crate::driver::{Driver, Once, Phase};
 use crate::error::Error;
@@ -33,6 +35,34 @@ pub(super) struct Worker<L> {
     /// When it was given something last, by the driver's count of chunks.
     pub(super) last_used: u64,
     pub(super) corrupt: Option<String>,
+    pub(super) watched: Option<Watched>,
+}
+
+/// A worker while another one has nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    /// The item that was due: chunk and place in it.
+    pub(super) number: u64,
+    pub(super) done: u32,
+    pub(super) since: Instant,
+    /// It made no progress for too long, and gets nothing more until it does.
+    pub(super) is_stalled: bool,
+}
+
+impl<L> Worker<L> {
+    /// Tells whether it may be given a chunk at all.
+    pub(super) fn takes_more(&self) -> bool {
+        self.state == State::Ready
+            && self.quota > 0
+            && !self.is_full
+            && !self.watched.is_some_and(|watched| watched.is_stalled)
+    }
+}
+
+impl<L> Slot<L> {
+    pub(super) fn get(&self) -> Option<&Worker<L>> {
+        self.worker.as_ref()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +109,7 @@ impl<L: Link> Driver<L> {
             is_full: false,
             last_used: 0,
             corrupt: None,
+            watched: None,
         });
         if let Some(reason) = corrupt {
             self.give_worker_up(place, reason);
@@ -98,8 +129,8 @@ impl<L: Link> Driver<L> {
         let exit = worker.corrupt.take().map_or_else(|| exit.clone(), Exit::Corrupt);
         let mut body = Vec::new();
         if let Some(header) = worker.link.recover(&mut body) {
-            if let Ok(completed) = worker.in_flight.complete(&header) {
-                self.settle(completed.job, completed.first, &header, body);
+            if let Ok(completed) = worker.in_flight.complete(&header, super::is_skipped(&header, &body)) {
+                self.settle(completed, &header, body);
             }
         }
         let lost = worker.in_flight.lose(worker.link.running());

@@ -44,6 +44,9 @@ pub struct AsyncResult<R> {
     slot: OnceLock<Arc<Mutex<Slot<R>>>>,
 }
 
+/// A mistake of the caller, like polling a future that has ended.
+const TAKEN: &str = "the result of this job was taken before";
+
 enum Slot<R> {
     Empty,
     Full(Result<R>),
@@ -177,7 +180,9 @@ impl<R> AsyncResult<R> {
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.engine.upgrade() {
             Some(engine) if engine.check_owner().is_ok() => engine.wait(&self.job, Until::Settled, deadline),
-            _ => self.ready(),
+            Some(_) => self.ready(),
+            // The pool is gone; at most a callback is still at it.
+            None => self.job.wait_alone(deadline),
         }
     }
 
@@ -266,7 +271,7 @@ impl<R> AsyncResult<R> {
     fn take(&self) -> Result<R> {
         match self.with_slot(|slot| std::mem::replace(slot, Slot::Taken)) {
             Slot::Full(result) => result,
-            Slot::Taken => panic!("the result of this job was taken before"),
+            Slot::Taken => panic!("{TAKEN}"),
             Slot::Empty => unreachable!("a callback fills the slot before it settles its job"),
         }
     }

@@ -73,6 +73,15 @@ impl Block {
         Some(front)
     }
 
+    /// Items `first..first + count` of the block; `None` if that is none.
+    pub(crate) fn part(self, first: u32, count: u32) -> Option<Block> {
+        let mut rest = self.skip(first)?;
+        if count == 0 {
+            return None;
+        }
+        Some(rest.split_front(count, usize::MAX).unwrap_or(rest))
+    }
+
     /// Drops the first `items` items; `None` if that was all of it.
     pub(crate) fn skip(mut self, items: u32) -> Option<Block> {
         if items >= self.count {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::id::JobKey;
@@ -188,6 +188,25 @@ impl Job {
         if let Some(waiting) = &mut self.state().waiting {
             waiting.threads.retain(|thread| thread.id() != own);
         }
+    }
+
+    /// Waits without driving anything, for a job that only a callback is still to settle; tells whether it is.
+    pub(crate) fn wait_alone(&self, deadline: Option<Instant>) -> bool {
+        while !self.is_settled() {
+            self.wake_me();
+            if !self.is_settled() {
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => std::thread::park(),
+                    Some(Duration::ZERO) => {
+                        self.wake_me_not();
+                        break;
+                    }
+                    Some(left) => std::thread::park_timeout(left),
+                }
+            }
+            self.wake_me_not();
+        }
+        self.is_settled()
     }
 
     /// Sets the waker that is woken when the job is settled; false if it is settled already.

@@ -45,6 +45,8 @@ pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, O
     };
     let hello = wait_for_hello(&receiver, &process, is_wanted);
     if hello.is_err() {
+        // If it is at the door and says nothing, its end is what ends the wait.
+        end(&process);
         Door::give_up(&name);
     }
     // It ends: somebody came, or we just did.
@@ -66,10 +68,7 @@ pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, O
             end(&process);
             Err(Error::spawn("the handshake", io::Error::other("the executed program did not answer")))
         }
-        Err(error) => {
-            end(&process);
-            Err(Error::spawn("the handshake", error))
-        }
+        Err(error) => Err(Error::spawn("the handshake", error)),
     }
 }
 

@@ -57,6 +57,10 @@ impl FakeWorker {
         self.shared().sent.pop_front()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared().sent.is_empty()
+    }
+
     /// Takes the frame with which every link begins, and says that all is well.
     pub(crate) fn get_ready(&self) {
         let start = self.take().expect("a driver says `Start` first");
@@ -143,6 +147,12 @@ impl Link for InMemoryLink {
 
     fn revoke(&mut self, sent: Sent) {
         self.shared().revoked.push(sent.0);
+    }
+
+    fn recall(&mut self, sent: Sent, _: u64) -> bool {
+        let mut shared = self.shared();
+        shared.revoked.push(sent.0);
+        shared.sent.iter().any(|frame| frame.at == sent.0)
     }
 
     fn ring(&mut self) {

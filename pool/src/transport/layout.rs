@@ -136,6 +136,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// In place of an item: the chunk is begun, and none of its items.
+    pub(crate) const NO_ITEM: u32 = u32::MAX;
+
     pub(crate) fn new(region: Arc<Region>) -> Self {
         Self { region }
     }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use super::bell::Bell;
 use super::control::{Parcels, Setup, Terms};
@@ -37,6 +38,10 @@ pub(crate) trait Link: Send {
 
     /// Asks the worker to skip the items of that frame that it has not started.
     fn revoke(&mut self, sent: Sent);
+
+    /// Takes a whole chunk back if the worker has not begun it: true if it never will, and answers that it skipped
+    /// it. On false it may do either, and the answer tells.
+    fn recall(&mut self, sent: Sent, number: u64) -> bool;
 
     /// Wakes the worker if it sleeps. Call it after sending, once for several frames.
     fn ring(&mut self);
@@ -120,6 +125,17 @@ impl RingLink {
         Ok((link, setup))
     }
 
+    /// Marks a frame that the worker may be about to run; false if it gave the frame's memory back, where something
+    /// else may lie now.
+    fn mark(&mut self, sent: Sent, mark: u32) -> bool {
+        if self.args.consumed() > sent.0 {
+            return false;
+        }
+        let offset = self.args.offset(sent.0) + FrameHeader::REVOKED_OFFSET;
+        self.args.memory().word(offset).fetch_max(mark, Ordering::Relaxed);
+        true
+    }
+
     /// Sends a body of one large entry through a segment.
     fn try_send_large(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
         let (entry, bytes) = Entries::new(body).next().expect("a body holds whole entries");
@@ -127,6 +143,9 @@ impl RingLink {
         let len = FrameHeader::SIZE + EntryHeader::SIZE;
         let Some(at) = self.args.reserve(len) else { return Ok(None) };
         let released = self.args.consumed();
+        if !self.segments.has_room(released) {
+            return Ok(None);
+        }
         let id = self.segments.put(bytes, released, &self.parcels)?;
         header.size = EntryHeader::SIZE as u32;
         self.args.write(at, &header.to_bytes());
@@ -192,12 +211,17 @@ impl Link for RingLink {
     }
 
     fn revoke(&mut self, sent: Sent) {
-        // Once the worker gave the frame's memory back, something else may lie there.
-        if self.args.consumed() > sent.0 {
-            return;
+        self.mark(sent, FrameHeader::SKIP_REST);
+    }
+
+    fn recall(&mut self, sent: Sent, number: u64) -> bool {
+        if !self.mark(sent, FrameHeader::SKIP_WHOLE) {
+            return false;
         }
-        let offset = self.args.offset(sent.0) + FrameHeader::REVOKED_OFFSET;
-        self.args.memory().word(offset).store(1, std::sync::atomic::Ordering::Relaxed);
+        // The worker says which chunk it begins and then looks at the mark; one of the two sees the other.
+        fence(Ordering::SeqCst);
+        let (begun, _) = self.progress.running();
+        (number as u32).wrapping_sub(begun) as i32 > 0
     }
 
     fn ring(&mut self) {

@@ -30,7 +30,15 @@ struct Segment {
     busy_until: Position,
 }
 
+/// So many segments at once may be on their way; each costs both sides a descriptor.
+const MOST_BUSY: usize = 8;
+
 impl Segments {
+    /// Tells whether another body may be sent: whether not too many segments wait for the other side.
+    pub(crate) fn has_room(&self, released: Position) -> bool {
+        self.all.iter().filter(|segment| segment.busy_until > released).count() < MOST_BUSY
+    }
+
     /// Copies `bytes` into a segment that is free at `released`; returns its id. Call
     /// [`hold`](Self::hold) once the frame's end is known.
     pub(crate) fn put(&mut self, bytes: &[u8], released: Position, parcels: &Parcels) -> io::Result<u16> {

@@ -7,7 +7,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
@@ -122,11 +122,11 @@ impl Inbox {
         unsafe { self.args.memory().slice(front.body, front.header.size as usize) }
     }
 
-    /// Tells whether the parent wants the rest of the frame's items skipped.
+    /// What the parent wants skipped of a frame: 0, or one of the marks of [`FrameHeader`].
     #[inline]
-    pub(crate) fn is_revoked(&self, front: &Front) -> bool {
+    pub(crate) fn mark(&self, front: &Front) -> u32 {
         let offset = front.body - FrameHeader::SIZE + FrameHeader::REVOKED_OFFSET;
-        self.args.memory().word(offset).load(Ordering::Relaxed) != 0
+        self.args.memory().word(offset).load(Ordering::Relaxed)
     }
 
     /// Gives the memory of a frame back to the parent.
@@ -170,9 +170,11 @@ impl Outbox {
         self.publish();
     }
 
-    /// Says that a chunk comes next.
-    pub(crate) fn begin_chunk(&mut self) {
+    /// Says that a chunk comes next. What the parent wants skipped is to be looked at after this.
+    pub(crate) fn begin_chunk(&mut self, chunk: u64) {
         self.published = Instant::now();
+        self.progress.set_running(chunk, Progress::NO_ITEM);
+        fence(Ordering::SeqCst);
     }
 
     /// Says that this item comes next: if this process dies from now on, it is the one that is lost.
@@ -223,6 +225,8 @@ impl Outbox {
         self.publish();
         let bytes = &entry[EntryHeader::SIZE..];
         let len = bytes.len();
+        let segments = &self.segments;
+        wait_for(&self.own, || segments.has_room(self.results.consumed()));
         let released = self.results.consumed();
         match self.segments.put(bytes, released, &self.parcels) {
             Ok(segment) => {
@@ -257,7 +261,7 @@ impl Outbox {
             if let Some(at) = self.results.reserve(needed) {
                 break at;
             }
-            self.wait_for_room(needed);
+            wait_for(&self.own, || self.results.reserve(needed).is_some());
         };
         self.results.write(at, &header.to_bytes());
         self.open = Some(Open { at, header });
@@ -288,20 +292,17 @@ impl Outbox {
         self.results.publish(open.end());
         self.parent.ring();
     }
+}
 
-    /// Sleeps until the parent has taken something; it rings after it did.
-    fn wait_for_room(&mut self, needed: usize) {
-        loop {
-            let seen = self.own.prepare();
-            if self.results.reserve(needed).is_some() {
-                self.own.cancel();
-                return;
-            }
-            self.own.sleep(seen, None);
-            if self.results.reserve(needed).is_some() {
-                return;
-            }
+/// Sleeps until the parent has taken so much that there is room; it rings after it took something.
+fn wait_for(own: &Bell<SharedWords>, mut has_room: impl FnMut() -> bool) {
+    while !has_room() {
+        let seen = own.prepare();
+        if has_room() {
+            own.cancel();
+            return;
         }
+        own.sleep(seen, None);
     }
 }
 

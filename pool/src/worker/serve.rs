@@ -79,11 +79,12 @@ impl Worker {
 
     fn run_chunk(&mut self, front: &worker_link::Front, entry: Option<&'static Entry>) {
         let chunk = front.header.chunk;
-        self.outbox.begin_chunk();
+        self.outbox.begin_chunk(chunk);
+        let skips_all = self.inbox.mark(front) != 0;
         for (index, item) in self.inbox.items(front).enumerate() {
             let index = index as u32;
             clear(&mut self.out);
-            let status = if self.inbox.is_revoked(front) {
+            let status = if skips_all || self.inbox.mark(front) == FrameHeader::SKIP_REST {
                 Status::Skipped
             } else if let Some(entry) = entry {
                 self.outbox.begin_item(chunk, index);
