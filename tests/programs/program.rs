@@ -197,7 +197,7 @@ fn exits_with_a_pool_in_a_static(method: StartMethod) {
     static POOL: OnceLock<Pool> = OnceLock::new();
     let pool = POOL.get_or_init(|| start(method, 2));
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-    let _ = pool.apply_async(tasks::gated, ("/nowhere", 3));
+    drop(pool.apply_async(tasks::gated, ("/nowhere", 3)));
 }
 
 fn calls_main_once(method: StartMethod, log: &str) {
