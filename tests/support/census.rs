@@ -32,6 +32,7 @@ impl Census {
         let mut descriptors = entries("/proc/self/fd", |path| {
             fs::read_link(path).map(|target| target.display().to_string()).unwrap_or_default()
         });
+        describe_sockets(&mut descriptors);
         // The one through which they were listed, which is closed by now.
         let listing = format!("/proc/{}/fd", std::process::id());
         descriptors.retain(|_, target| !target.is_empty() && *target != listing);
@@ -78,6 +79,21 @@ impl Census {
         ];
         let text: Vec<_> = differences.into_iter().flatten().collect();
         panic!("the census differs from the one before:\n{}", text.join("\n"));
+    }
+}
+
+/// Adds type, state and name to the local sockets among descriptors; a number alone tells nobody which one it is.
+fn describe_sockets(descriptors: &mut BTreeMap<String, String>) {
+    if !descriptors.values().any(|target| target.starts_with("socket:")) {
+        return;
+    }
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    for target in descriptors.values_mut() {
+        let inode = target.trim_start_matches("socket:[").trim_end_matches(']');
+        let line = table.lines().find(|line| line.split_whitespace().nth(6) == Some(inode));
+        if let Some(line) = line {
+            *target = format!("{target} flags, type, state, inode, name: {}", &line[line.len().min(28)..]);
+        }
     }
 }
 
