@@ -154,7 +154,8 @@
 //!   process and no thread is left; only a callback that does not return is waited for no longer than two seconds.
 //! - If the program ends without dropping the pool (`exit`, `abort`, a pool in a `static`, a signal, SIGKILL too), the kernel kills
 //!   workers and helper with it. Nothing is run in them then.
-//! - Ctrl-C goes to the program alone: workers ignore SIGINT and have process groups of their own.
+//! - Ctrl-C goes to the program alone: workers ignore SIGINT and have process groups of their own. Programs that a task
+//!   executes inherit that they ignore it.
 //!
 //! # Limits
 //!

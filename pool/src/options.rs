@@ -305,7 +305,10 @@ impl<'p> Options<'p> {
         let engine = self.engine();
         let (job, key) = match self.open::<T>() {
             Ok(opened) => opened,
-            Err(error) => Self::refuse(Arc::new(Job::new(T::NAME)), error),
+            Err(error) => {
+                let (job, key) = Self::refuse(Arc::new(Job::new(T::NAME)), error);
+                return AsyncResult::new(self.handle(), job, key, sink::collect_all::<T>);
+            }
         };
         // If the caller's iterator panics, what was pushed is of no use to anybody.
         let guard = CancelOnUnwind { engine: &*engine, key };

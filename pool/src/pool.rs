@@ -371,7 +371,11 @@ impl Pool {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn worker_pids(&self) -> Vec<u32> {
-        self.pump.with_driver(|driver| driver.worker_pids())
+        // A fork of this process has none.
+        match self.pump.check_owner() {
+            Ok(()) => self.pump.with_driver(|driver| driver.worker_pids()),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Takes no more calls; they get [`Error::Closed`]. Queued and running work finishes, then the workers run the
@@ -430,6 +434,9 @@ impl Pool {
 
     /// Waits until a closed pool has done its work, or a terminated one is gone: until no worker is left and every
     /// callback has run. May be called again.
+    ///
+    /// A lazy call is done when its [`Imap`] has yielded everything or is dropped, so `join` on the thread that holds
+    /// one that is neither waits for ever.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@ fn panics_with(kind: u8) {
         3 => std::panic::panic_any(42u64),
         4 => std::panic::resume_unwind(Box::new("resumed")),
         5 => drop(Vec::<u8>::new()[kind as usize]),
-        6 => None::<u8>.map_or_else(|| Err::<(), _>("inner").expect("outer"), drop),
+        6 => "x".parse::<u8>().map(drop).map_err(|_| "inner").expect("outer"),
         _ => unreachable!(),
     }
 }

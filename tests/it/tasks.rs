@@ -140,6 +140,7 @@ fn results_of_every_kind_arrive(method: StartMethod) {
 }
 
 #[pool_task]
+#[expect(clippy::too_many_arguments, reason = "so many are allowed")]
 fn twelve(
     a: u8,
     b: u16,

@@ -113,6 +113,7 @@ fn stopped_workers_are_killed(method: StartMethod) {
 }
 
 #[pool_task]
+#[expect(clippy::zombie_processes, reason = "that it is left is the point")]
 fn leaves_a_process(log: &str) {
     let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
     note(log, child.id());

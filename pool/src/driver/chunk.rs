@@ -47,7 +47,8 @@ pub(crate) struct Load {
 impl Rule {
     /// Learns from items that a worker has run.
     pub(crate) fn learn(&mut self, items: u32, nanos: u64) {
-        if items == 0 {
+        // What a worker that died had not sent comes without a time.
+        if items == 0 || nanos == 0 {
             return;
         }
         let new = nanos as f64 / f64::from(items);

@@ -62,8 +62,8 @@ pub(crate) struct JobOptions {
 pub(crate) struct Effects {
     /// Jobs with news.
     pub(crate) notify: Vec<Arc<Job>>,
-    /// Workers that are of no more use.
-    pub(crate) kill: Vec<usize>,
+    /// Places and process ids of workers that are of no more use.
+    pub(crate) kill: Vec<(usize, u32)>,
     /// The supervisor should look: workers were told to leave.
     pub(crate) wake_supervisor: bool,
     /// All workers are to be ended.
@@ -259,7 +259,9 @@ impl<L: Link> Driver<L> {
 
     /// Tells whether a [`turn`](Self::turn) would find something that came in.
     pub(crate) fn has_more(&self) -> bool {
-        self.slots.iter().filter_map(|slot| slot.worker.as_ref()).any(|worker| worker.link.has_more())
+        let mut workers = self.slots.iter().filter_map(Slot::get);
+        // What comes of a worker that is given up is not looked at any more.
+        workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())
     }
 
     fn receive(&mut self, place: usize) -> bool {
@@ -322,9 +324,11 @@ impl<L: Link> Driver<L> {
             self.jobs.queue(key);
             return;
         }
-        let rule = &mut self.rule_list[job.rule as usize];
-        rule.learn(header.count, header.task_or_nanos);
-        rule.settle();
+        if !is_skipped(header, &body) {
+            let rule = &mut self.rule_list[job.rule as usize];
+            rule.learn(header.count, header.task_or_nanos);
+            rule.settle();
+        }
         job.unended -= header.count as usize;
         job.job.deliver(Delivery::Results { first, count: header.count, body });
         if header.failed > 0 && job.fails_fast {

@@ -107,14 +107,14 @@ impl Pump {
     fn change<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> (R, Effects) {
         let mut driver = lock(&self.driver);
         let result = change(&mut driver);
-        self.open_jobs.store(driver.open_jobs(), Ordering::Release);
+        self.open_jobs.store(driver.open_jobs(), Ordering::SeqCst);
         (result, driver.take_effects())
     }
 
     /// Does what must not be done under the lock; tells whether anybody has news.
     fn carry_out(&self, effects: Effects) -> bool {
-        for place in effects.kill {
-            self.commands.kill(place);
+        for (place, pid) in effects.kill {
+            self.commands.kill(place, pid);
         }
         if effects.end_workers {
             self.commands.terminate();
@@ -126,7 +126,7 @@ impl Pump {
     }
 
     fn has_open_jobs(&self) -> bool {
-        self.open_jobs.load(Ordering::Acquire) > 0
+        self.open_jobs.load(Ordering::SeqCst) > 0
     }
 
     /// Leads until `done` or the deadline; tells whether it is done.
@@ -310,6 +310,7 @@ impl Pump {
     }
 }
 
+/// A fork of this process shares the workers' memory and has a copy of the driver's lock; it must leave both alone.
 impl Engine for Pump {
     fn check_owner(&self) -> Result<(), Error> {
         if process::fork_generation() == self.generation {
@@ -320,30 +321,39 @@ impl Engine for Pump {
     }
 
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
+        if self.check_owner().is_err() {
+            return until.holds(job);
+        }
         self.wait_until(Some(job), &|| until.holds(job), deadline)
     }
 
     fn demand(&self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
+        self.check_owner().ok()?;
         self.with_driver(|driver| driver.demand(key, remaining))
     }
 
     fn push(&self, key: JobKey, block: Block) {
-        self.with_driver(|driver| {
-            driver.push(key, block);
-            driver.turn();
-        });
+        if self.check_owner().is_ok() {
+            self.with_driver(|driver| {
+                driver.push(key, block);
+                driver.turn();
+            });
+        }
     }
 
     fn fail_item(&self, key: JobKey, index: usize, error: Error) {
-        self.with_driver(|driver| driver.fail_item(key, index, error));
+        if self.check_owner().is_ok() {
+            self.with_driver(|driver| driver.fail_item(key, index, error));
+        }
     }
 
     fn finish_input(&self, key: JobKey) {
-        self.with_driver(|driver| driver.finish_input(key));
+        if self.check_owner().is_ok() {
+            self.with_driver(|driver| driver.finish_input(key));
+        }
     }
 
     fn cancel(&self, key: JobKey) -> bool {
-        // A fork of this process shares the workers' memory, and must leave it alone.
         self.check_owner().is_ok() && self.with_driver(|driver| driver.cancel(key))
     }
 

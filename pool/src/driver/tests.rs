@@ -249,7 +249,7 @@ fn results_that_were_not_asked_for_cost_the_worker_and_nobody_else() {
     let frame = take(&fakes[0]);
     fakes[0].answer(FakeWorker::done(&frame, 5), &[(Status::Ok, b"x")]);
     driver.turn();
-    assert_eq!(driver.take_effects().kill, [0]);
+    assert_eq!(driver.take_effects().kill, [(0, 100)]);
     fakes[0].set_running(&frame, 0);
     driver.detach(0, &Exit::Signal(9));
     let [(0, Err(error))] = &delivered(&job)[..] else { panic!("one error") };
@@ -261,7 +261,7 @@ fn corrupt_memory_costs_the_worker() {
     let (mut driver, fakes) = ready(1, Rules::default());
     fakes[0].send_garbage();
     driver.turn();
-    assert_eq!(driver.take_effects().kill, [0]);
+    assert_eq!(driver.take_effects().kill, [(0, 100)]);
     let (_, _) = numbers(&mut driver, 1, JobOptions::default());
     assert!(fakes[0].take().is_none(), "a worker that is given up gets nothing");
 }

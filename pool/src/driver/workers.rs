@@ -169,7 +169,7 @@ impl<L: Link> Driver<L> {
         if let Some(worker) = &mut self.slots[place].worker {
             worker.corrupt = Some(reason);
             worker.state = State::Leaving;
-            self.effects.kill.push(place);
+            self.effects.kill.push((place, worker.pid));
         }
     }
 

@@ -382,7 +382,11 @@ impl<R: Send + 'static> AsyncResult<R> {
         source.when_settled(Box::new(move || {
             let announcer = engine.clone();
             let callback: Hook = Box::new(move || {
-                let result = step(self.into_result());
+                // What the value, or the callback, does when it is dropped is user code as well.
+                let mut result = Err(Error::Terminated);
+                if let Err(caught) = callback::catch(|| result = step(self.into_result())) {
+                    result = Err(caught.into_error(None));
+                }
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Full(result);
                 job.settle();
                 match announcer.upgrade() {

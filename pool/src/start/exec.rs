@@ -52,7 +52,7 @@ pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, O
     // It ends: somebody came, or we just did.
     let _ = waiter.join();
     match hello {
-        Ok(Hello::Here { token: theirs, identity: other, orders, reports }) => {
+        Ok(Hello { token: theirs, identity: other, orders, reports }) => {
             if theirs == token && other == identity {
                 return Ok((process, Orders { orders, reports }));
             }
@@ -63,10 +63,6 @@ pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, O
                 "a stranger answered instead of the executed program"
             };
             Err(Error::spawn("the handshake", io::Error::other(reason)))
-        }
-        Ok(Hello::Nobody) => {
-            end(&process);
-            Err(Error::spawn("the handshake", io::Error::other("the executed program did not answer")))
         }
         Err(error) => Err(Error::spawn("the handshake", error)),
     }

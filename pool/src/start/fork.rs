@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use crate::error::Error;
-use crate::start::fork_server::Zygote;
+use crate::start::fork_server::{Trouble, Zygote};
 use crate::start::{IsWanted, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
@@ -63,12 +63,12 @@ impl Fork {
             let reason = "no zygote is left, and a program with several threads cannot be copied again";
             return Err(Error::spawn("forking", io::Error::other(reason)));
         };
-        let worker = zygote.fork(setup, is_wanted);
-        if worker.is_err() && self.zygotes.len() > 1 {
+        let outcome = zygote.fork(setup, is_wanted);
+        if matches!(outcome, Err(Trouble::Broken(_))) {
             // The next attempt is the spare's.
             self.zygotes.remove(0).discard();
         }
-        worker
+        outcome.map_err(Trouble::into_error)
     }
 
     pub(crate) fn helpers(&self) -> impl Iterator<Item = &Process> {
@@ -79,8 +79,12 @@ impl Fork {
     pub(crate) fn collect(&mut self) {
         self.zygotes.retain(|zygote| zygote.process.collect().is_none());
         if let [only] = &self.zygotes[..] {
-            // Without a spare it works as well, and it is tried again.
-            self.zygotes.extend(only.copy(&|| true).ok());
+            match only.copy(&|| true) {
+                Ok(spare) => self.zygotes.push(spare),
+                // Without a spare it works as well, and it is tried again.
+                Err(Trouble::Refused(_)) => {}
+                Err(Trouble::Broken(_)) => self.zygotes.remove(0).discard(),
+            }
         }
     }
 

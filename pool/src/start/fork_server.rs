@@ -22,28 +22,39 @@ pub(crate) struct Zygote {
     pub(crate) orders: Orders,
 }
 
+/// Why a zygote made nothing.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The system would not; the zygote is as good as before.
+    Refused(io::Error),
+    /// It did not answer, or not in time; what it says later would be taken for the answer to something else.
+    Broken(io::Error),
+}
+
+impl Trouble {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Trouble::Refused(error) | Trouble::Broken(error) => Error::spawn("forking in the zygote", error),
+        }
+    }
+}
+
 impl Zygote {
     /// Has it fork a worker, which is then a child of this process.
-    pub(crate) fn fork(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        self.orders
-            .fork(setup, PATIENCE, is_wanted)
-            .and_then(Self::take_charge)
-            .map_err(|error| Error::spawn("forking in the zygote", error))
+    pub(crate) fn fork(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Trouble> {
+        let forked = self.orders.fork(setup, PATIENCE, is_wanted);
+        Self::take_charge(forked.map_err(Trouble::Broken)?.map_err(Trouble::Refused)?)
     }
 
     /// Has it make another one like itself, also a child of this process.
-    pub(crate) fn copy(&self, is_wanted: IsWanted<'_>) -> Result<Zygote, Error> {
-        let (pid, orders) = self
-            .orders
-            .copy(PATIENCE, is_wanted)
-            .map_err(|error| Error::spawn("copying the zygote", error))?;
-        let process = Self::take_charge(pid).map_err(|error| Error::spawn("copying the zygote", error))?;
-        Ok(Zygote { process, orders })
+    pub(crate) fn copy(&self, is_wanted: IsWanted<'_>) -> Result<Zygote, Trouble> {
+        let (forked, orders) = self.orders.copy(PATIENCE, is_wanted).map_err(Trouble::Broken)?;
+        Ok(Zygote { process: Self::take_charge(forked.map_err(Trouble::Refused)?)?, orders })
     }
 
     /// What a zygote makes is in its group until it is known here; see [`discard`](Self::discard).
-    fn take_charge(pid: u32) -> io::Result<Process> {
-        let process = Process::open(pid)?;
+    fn take_charge(pid: u32) -> Result<Process, Trouble> {
+        let process = Process::open(pid).map_err(Trouble::Refused)?;
         process.move_to_own_group();
         Ok(process)
     }
@@ -77,14 +88,17 @@ impl ForkServer {
                 Zygote { process, orders }
             }
         };
-        let worker = zygote.fork(setup, is_wanted);
-        if worker.is_ok() {
-            self.zygote = Some(zygote);
-        } else {
+        match zygote.fork(setup, is_wanted) {
             // The next attempt gets a new one.
-            zygote.discard();
+            Err(Trouble::Broken(error)) => {
+                zygote.discard();
+                Err(Trouble::Broken(error).into_error())
+            }
+            outcome => {
+                self.zygote = Some(zygote);
+                outcome.map_err(Trouble::into_error)
+            }
         }
-        worker
     }
 
     pub(crate) fn helpers(&self) -> impl Iterator<Item = &Process> {

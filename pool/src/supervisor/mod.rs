@@ -56,8 +56,8 @@ pub(crate) struct Commands {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
-    /// End the worker in this place.
-    Kill(usize),
+    /// End the worker in this place, if it is still the one with this process id.
+    Kill(usize, u32),
     /// End all workers, gently first.
     Terminate,
 }
@@ -72,8 +72,8 @@ impl Commands {
         self.event.raise();
     }
 
-    pub(crate) fn kill(&self, place: usize) {
-        self.give(Command::Kill(place));
+    pub(crate) fn kill(&self, place: usize, pid: u32) {
+        self.give(Command::Kill(place, pid));
     }
 
     pub(crate) fn terminate(&self) {
@@ -132,7 +132,7 @@ impl Supervisor {
         loop {
             for command in self.commands.take() {
                 match command {
-                    Command::Kill(place) => slots[place].kill(),
+                    Command::Kill(place, pid) => slots[place].kill_only(pid),
                     Command::Terminate => self.terminate(slots),
                 }
             }

@@ -68,7 +68,14 @@ impl Slot {
         self.failures >= HOPELESS
     }
 
-    pub(crate) fn kill(&self) {
+    /// Kills the worker if it is the one with this process id.
+    pub(crate) fn kill_only(&self, pid: u32) {
+        if self.process.as_ref().is_some_and(|process| process.pid() == pid) {
+            self.kill();
+        }
+    }
+
+    fn kill(&self) {
         if let Some(process) = &self.process {
             process.kill();
         }

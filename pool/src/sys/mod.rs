@@ -6,3 +6,4 @@ pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signals;
+pub(crate) mod socket;

@@ -47,14 +47,16 @@ impl Process {
         self.handle.as_fd()
     }
 
-    /// Collects the process if it ended, after it killed what is left of its group.
+    /// Collects the process if it ended, and with it what is left of its group, which it kills.
     pub(crate) fn collect(&self) -> Option<Exit> {
-        // The process is still there to be waited for, so its id, and the group's, is not used again yet.
-        self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)?;
-        self.signal_group(Signal::KILL);
-        let exit = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        self.is_collected.store(true, Ordering::Relaxed);
-        exit
+        let exit = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)?;
+        if exit == Exit::Unknown {
+            // Somebody else collected it, so that its id may be another's by now.
+            self.is_collected.store(true, Ordering::Relaxed);
+        } else {
+            self.kill_family();
+        }
+        Some(exit)
     }
 
     /// Makes the process the leader of a group of its own; it must be a child that has not executed anything.

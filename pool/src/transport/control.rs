@@ -4,6 +4,7 @@
 //! zygote, and segments before their first use.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory};
@@ -11,6 +12,7 @@ use ipc_channel::{IpcError, TryRecvError};
 use serde::{Deserialize, Serialize};
 
 use crate::handshake::Identity;
+use crate::sys::{descriptors, socket};
 
 /// What an executed or forked helper process is told to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,13 +59,13 @@ pub(crate) enum Parcel {
     Forget { id: u16 },
 }
 
-/// First words of an executed process.
+/// First words of an executed process: it is there, and this is where orders go and reports come from.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Hello {
-    /// It is there, and this is where orders go and reports come from.
-    Here { token: u128, identity: Identity, orders: IpcSender<Order>, reports: IpcReceiver<Report> },
-    /// Nobody will come: the parent itself says so to end the wait at its own door.
-    Nobody,
+pub(crate) struct Hello {
+    pub(crate) token: u128,
+    pub(crate) identity: Identity,
+    pub(crate) orders: IpcSender<Order>,
+    pub(crate) reports: IpcReceiver<Report>,
 }
 
 /// What a zygote answers.
@@ -103,30 +105,32 @@ impl Orders {
     }
 
     /// Has a zygote fork a worker; returns its process id.
-    pub(crate) fn fork(
-        &self,
-        setup: Setup,
-        patience: Duration,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> io::Result<u32> {
+    pub(crate) fn fork(&self, setup: Setup, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
         self.send(Order::Fork(setup))?;
         self.forked(patience, is_wanted)
     }
 
     /// Has a zygote make another one; returns its process id and the channel to it.
-    pub(crate) fn copy(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> io::Result<(u32, Orders)> {
+    pub(crate) fn copy(
+        &self,
+        patience: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> io::Result<(io::Result<u32>, Orders)> {
         let (orders, helm) = Orders::pair()?;
         self.send(Order::Copy(helm.orders, helm.reports))?;
         Ok((self.forked(patience, is_wanted)?, orders))
     }
 
-    fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> io::Result<u32> {
-        match receive_within(&self.reports, patience, is_wanted)? {
+    fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
+        Ok(match receive_within(&self.reports, patience, is_wanted)? {
             Report::Forked(pid) => Ok(pid),
             Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
-        }
+        })
     }
 }
+
+/// A process id, or why the zygote could make none; or, outside, why it gave no answer.
+pub(crate) type Forked = io::Result<io::Result<u32>>;
 
 fn receive_within<T>(
     receiver: &IpcReceiver<T>,
@@ -158,7 +162,7 @@ impl Helm {
     pub(crate) fn report_to(server: &str, token: u128, identity: Identity) -> io::Result<Helm> {
         let (orders, helm) = Orders::pair()?;
         let door = IpcSender::<Hello>::connect(server.to_owned())?;
-        door.send(Hello::Here { token, identity, orders: orders.orders, reports: orders.reports })
+        door.send(Hello { token, identity, orders: orders.orders, reports: orders.reports })
             .map_err(to_io)?;
         Ok(helm)
     }
@@ -209,12 +213,10 @@ impl Door {
         self.server.accept().map(|(_, hello)| hello).map_err(to_io)
     }
 
-    /// Ends a [`wait`](Self::wait) on the door of that name.
+    /// Ends a [`wait`](Self::wait) on the door of that name: it finds that the caller has nothing to say.
     pub(crate) fn give_up(name: &str) {
-        if let Ok(door) = IpcSender::<Hello>::connect(name.to_owned()) {
-            // It fails only if somebody else got in, and then the wait is over as well.
-            let _ = door.send(Hello::Nobody);
-        }
+        // It fails only if somebody else got in, and then the wait is over as well.
+        let _ = socket::knock(name);
     }
 }
 
@@ -233,13 +235,13 @@ impl Parcels {
     }
 
     pub(crate) fn send(&self, parcel: Parcel) -> io::Result<()> {
-        self.outgoing.send(parcel).map_err(to_io)
+        guarded(|| self.outgoing.send(parcel))?.map_err(to_io)
     }
 
     /// Takes a parcel that was sent before the frame that speaks of it, so that it is there already.
     pub(crate) fn take(&self) -> io::Result<Parcel> {
         loop {
-            match self.incoming.try_recv() {
+            match guarded(|| self.incoming.try_recv())? {
                 Ok(parcel) => return Ok(parcel),
                 Err(TryRecvError::IpcError(IpcError::Io(error)))
                     if error.kind() == io::ErrorKind::Interrupted => {}
@@ -249,6 +251,16 @@ impl Parcels {
         }
     }
 }
+
+/// Calls the library where it handles shared memory: there it panics if descriptors or address space run out.
+pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> io::Result<R> {
+    descriptors::probe(DESCRIPTORS)?;
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "shared memory could not be mapped"))
+}
+
+/// What one of those calls needs at the most.
+const DESCRIPTORS: usize = 4;
 
 fn to_io(error: IpcError) -> io::Error {
     match error {

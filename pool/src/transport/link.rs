@@ -112,7 +112,7 @@ impl RingLink {
         let region = Arc::new(Region::new(layout::LINK)?);
         let (parcels, parcels_in, parcels_out) = Parcels::pair()?;
         let setup =
-            Setup { link: region.handle(), bell: bell.region.handle(), parcels_in, parcels_out, terms };
+            Setup { link: region.handle()?, bell: bell.region.handle()?, parcels_in, parcels_out, terms };
         let link = Self {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
@@ -146,7 +146,11 @@ impl RingLink {
         if !self.segments.has_room(released) {
             return Ok(None);
         }
-        let id = self.segments.put(bytes, released, &self.parcels)?;
+        let id = match self.segments.put(bytes, released, &self.parcels) {
+            // The worker is gone, and its end will be reported; what is sent now goes elsewhere.
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other?,
+        };
         header.size = EntryHeader::SIZE as u32;
         self.args.write(at, &header.to_bytes());
         self.args.write(at + FrameHeader::SIZE as u64, &EntryHeader { segment: id, ..entry }.to_bytes());
@@ -276,4 +280,12 @@ impl Link for RingLink {
     fn running(&self) -> (u32, u32) {
         self.progress.running()
     }
+}
+
+/// Tells whether a message found nobody at the other end. A peer with unread messages resets the connection.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ipc_channel::ipc::IpcSharedMemory;
 
+use super::control::guarded;
 use crate::sys::memory;
 
 /// Shared memory of a fixed size, mapped for as long as this lives.
@@ -35,10 +36,7 @@ impl Region {
     /// Makes a region of zeroes, all of its pages present.
     pub(crate) fn new(len: usize) -> io::Result<Self> {
         memory::probe(len)?;
-        // The library panics where memory or descriptors run out after all.
-        std::panic::catch_unwind(|| IpcSharedMemory::from_byte(0, len))
-            .map(Self::adopt)
-            .map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "shared memory could not be mapped"))
+        guarded(|| IpcSharedMemory::from_byte(0, len)).map(Self::adopt)
     }
 
     /// Uses a region that another process made.
@@ -51,8 +49,8 @@ impl Region {
     }
 
     /// The handle to send to another process.
-    pub(crate) fn handle(&self) -> IpcSharedMemory {
-        self.memory.clone()
+    pub(crate) fn handle(&self) -> io::Result<IpcSharedMemory> {
+        guarded(|| self.memory.clone())
     }
 
     pub(crate) fn len(&self) -> usize {

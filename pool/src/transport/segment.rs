@@ -66,7 +66,7 @@ impl Segments {
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
         let region = Region::new(len.next_multiple_of(granule))?;
         let id = self.free_id()?;
-        parcels.send(Parcel::Segment { id, memory: region.handle() })?;
+        parcels.send(Parcel::Segment { id, memory: region.handle()? })?;
         self.all.push(Segment { id, region, busy_until: 0 });
         Ok(self.all.last_mut().expect("it was pushed in the line above"))
     }

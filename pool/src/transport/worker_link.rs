@@ -24,7 +24,7 @@ use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
 /// Items between two glances at the clock, at most.
-const MOST_UNTIMED: u32 = 64;
+const MOST_UNTIMED: u32 = 16;
 
 /// Builds both halves from what the parent sent.
 pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
