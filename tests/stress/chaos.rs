@@ -1,0 +1,100 @@
+//! Kills and stops processes of the pools from outside, at random moments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Entry;
+use crate::census;
+use crate::random::Random;
+use crate::round::{Round, lock};
+
+/// A worker that was seen more recently may not be ready yet.
+const YOUNG: Duration = Duration::from_millis(300);
+
+pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, zygotes_too: bool) {
+    let mut first_seen = HashMap::new();
+    let mut stopped: Vec<(u32, Instant)> = Vec::new();
+    let pace = [2, 10, 50, 200][random.below(4) as usize];
+    while !round.is_over() {
+        std::thread::sleep(Duration::from_micros(random.skewed(pace * 1000)));
+        stopped.retain(|(pid, until)| {
+            let due = *until <= Instant::now();
+            if due {
+                signal(*pid, Signal::CONT);
+            }
+            !due
+        });
+        let entries: Vec<Arc<Entry>> = lock(pools).clone();
+        if entries.is_empty() {
+            continue;
+        }
+        let entry = &entries[random.below(entries.len() as u64) as usize];
+        let pids = entry.pool.worker_pids();
+        for pid in &pids {
+            first_seen.entry(*pid).or_insert_with(Instant::now);
+        }
+        let kill = |pid: u32, early_too: bool| {
+            let is_young = first_seen.get(&pid).is_none_or(|seen: &Instant| seen.elapsed() < YOUNG);
+            if is_young && !early_too {
+                return;
+            }
+            if is_young {
+                entry.facts.early_kills.fetch_add(1, Ordering::SeqCst);
+                round.totals.add("early_kills", 1);
+            }
+            round.will_kill(pid);
+            if signal(pid, Signal::KILL) {
+                round.totals.add("kills", 1);
+            }
+        };
+        let victim = pids.get(random.below(pids.len() as u64) as usize).copied();
+        match random.below(20) {
+            0..=11 => {
+                let early_too = random.chance(10);
+                victim.into_iter().for_each(|pid| kill(pid, early_too));
+            }
+            12 => pids.iter().for_each(|pid| kill(*pid, true)),
+            13 if zygotes_too => {
+                let children = census::children(std::process::id());
+                let zygotes: Vec<_> =
+                    children.iter().filter(|(_, child)| child.name == "pool-zygote").collect();
+                if let Some((pid, _)) = zygotes.get(random.below(zygotes.len() as u64) as usize) {
+                    entries.iter().for_each(|entry| {
+                        entry.facts.early_kills.fetch_add(1, Ordering::SeqCst);
+                    });
+                    // It may be a worker that has not yet got its name.
+                    round.will_kill(**pid);
+                    if random.chance(70) {
+                        signal(**pid, Signal::KILL);
+                        round.totals.add("zygote_kills", 1);
+                    } else if signal(**pid, Signal::STOP) {
+                        round.totals.add("zygote_stops", 1);
+                        stopped.push((**pid, Instant::now() + Duration::from_millis(random.skewed(300))));
+                    }
+                }
+            }
+            _ => {
+                if let Some(pid) = victim {
+                    if signal(pid, Signal::STOP) {
+                        round.totals.add("stops", 1);
+                        stopped.push((pid, Instant::now() + Duration::from_millis(random.skewed(300))));
+                    }
+                }
+            }
+        }
+    }
+    for (pid, _) in stopped {
+        signal(pid, Signal::CONT);
+    }
+}
+
+/// Sends a signal to a child of ours; false if it is none.
+fn signal(pid: u32, signal: Signal) -> bool {
+    let is_ours = census::look_at(pid).is_some_and(|(_, parent)| parent == std::process::id());
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| is_ours);
+    target.is_some_and(|pid| kill_process(pid, signal).is_ok())
+}
