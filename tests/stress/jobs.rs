@@ -488,7 +488,7 @@ impl Client {
             };
             if index >= count || ordered && !style.fail_fast && index != yielded && result.is_err() {
                 let error = result.err();
-                if count > 0 || !matches!(error, Some(Error::Closed | Error::Terminated)) {
+                if count > 0 || !matches!(error, Some(Error::Closed | Error::Terminated | Error::Spawn { .. } | Error::Initializer { .. })) {
                     self.round
                         .wrong(&format!("{}: result {yielded} of {count}: {index} {error:?}", job.call));
                 }
@@ -513,7 +513,12 @@ impl Client {
             }
         }
         if yielded != count && !(style.fail_fast && failed) {
-            self.round.wrong(&format!("{}: {yielded} results of {count} items", job.call));
+            let missing = seen.iter().position(|seen| !seen).map(|index| self.round.ledger.mark(job.items[index].id));
+            let read = read.get();
+            self.round.wrong(&format!(
+                "{}: {yielded} results of {count} items, {read} read, {style:?}, mark of the first that lacks {missing:?}",
+                job.call
+            ));
         }
         if imap.next().is_some() {
             self.round.wrong(&format!("{}: goes on after its end", job.call));

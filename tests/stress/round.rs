@@ -62,6 +62,7 @@ pub(crate) struct Round {
     pub(crate) totals: Totals,
     pub(crate) stop: AtomicBool,
     pub(crate) broken: AtomicBool,
+    wrongs: AtomicU64,
     next_id: AtomicU64,
     killed: Mutex<HashSet<u32>>,
     lost: Mutex<HashMap<u32, u32>>,
@@ -80,6 +81,7 @@ impl Round {
             totals: Totals::default(),
             stop: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            wrongs: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
             killed: Mutex::default(),
             lost: Mutex::default(),
@@ -92,7 +94,11 @@ impl Round {
 
     pub(crate) fn wrong(&self, what: &str) {
         self.broken.store(true, Ordering::SeqCst);
-        eprintln!("WRONG: {what}");
+        self.stop.store(true, Ordering::SeqCst);
+        // The first ones tell the most.
+        if self.wrongs.fetch_add(1, Ordering::SeqCst) < 12 {
+            eprintln!("WRONG: {what}");
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -220,7 +226,12 @@ impl Round {
             Ok(answers) => {
                 if answers.len() != job.items.len() {
                     let (got, want) = (answers.len(), job.items.len());
-                    self.wrong(&format!("{}: {got} answers for {want} items", job.call));
+                    let last = job.items.last().map(|item| self.ledger.mark(item.id));
+                    let fast = job.fail_fast;
+                    self.wrong(&format!(
+                        "{}: {got} answers for {want} items, the last has {last:?}, fail_fast {fast}",
+                        job.call
+                    ));
                 }
                 for (index, answer) in answers.into_iter().take(job.items.len()).enumerate() {
                     self.judge_item(job, index, Ok(answer));
