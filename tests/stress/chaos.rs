@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use pool::StartMethod;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Entry;
@@ -15,10 +16,10 @@ use crate::round::{Round, lock};
 /// A worker that was seen more recently may not be ready yet.
 const YOUNG: Duration = Duration::from_millis(300);
 
-pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, zygotes_too: bool) {
+pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, method: StartMethod) {
     let mut first_seen = HashMap::new();
     let mut stopped: Vec<(u32, Instant)> = Vec::new();
-    let pace = [2, 10, 50, 200][random.below(4) as usize];
+    let pace = [8, 30, 100, 300][random.below(4) as usize];
     while !round.is_over() {
         std::thread::sleep(Duration::from_micros(random.skewed(pace * 1000)));
         stopped.retain(|(pid, until)| {
@@ -58,13 +59,15 @@ pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, zygot
                 victim.into_iter().for_each(|pid| kill(pid, early_too));
             }
             12 => pids.iter().for_each(|pid| kill(*pid, true)),
-            13 if zygotes_too => {
+            // `Fork` has two and can make none once both are gone, so there it is done less often.
+            13 if method == StartMethod::ForkServer || method == StartMethod::Fork && random.chance(20) => {
                 let children = census::children(std::process::id());
                 let zygotes: Vec<_> =
                     children.iter().filter(|(_, child)| child.name == "pool-zygote").collect();
                 if let Some((pid, _)) = zygotes.get(random.below(zygotes.len() as u64) as usize) {
                     entries.iter().for_each(|entry| {
-                        entry.facts.early_kills.fetch_add(1, Ordering::SeqCst);
+                        let weight = if method == StartMethod::Fork { 3 } else { 1 };
+                        entry.facts.early_kills.fetch_add(weight, Ordering::SeqCst);
                     });
                     // It may be a worker that has not yet got its name.
                     round.will_kill(**pid);

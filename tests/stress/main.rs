@@ -138,7 +138,7 @@ fn one_round(settings: &Settings, round: &Arc<Round>, folder: &PathBuf, mut rand
     std::thread::scope(|scope| {
         let killer = (!calm).then(|| {
             let random = random.split();
-            scope.spawn(|| chaos::run(round, &pools, random, settings.method != StartMethod::Spawn))
+            scope.spawn(|| chaos::run(round, &pools, random, settings.method))
         });
         let clients: Vec<_> = (0..random.range(1, 5) as usize)
             .map(|place| {

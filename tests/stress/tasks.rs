@@ -159,7 +159,10 @@ fn act(act: Act) {
         Act::Exit(code) => std::process::exit(code),
         Act::Abort => std::process::abort(),
         Act::Kill(signal) => {
-            // SAFETY: `raise` has no preconditions.
+            // Rust's handler for stack overflows expects a fault that comes again, which this one does not.
+            // SAFETY: neither has preconditions.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            // SAFETY: as above.
             unsafe { libc::raise(signal) };
             // Delivered before `raise` returns, unless it is ignored.
             unreachable!("signal {signal} does not end the process");
