@@ -488,7 +488,17 @@ impl Client {
             };
             if index >= count || ordered && !style.fail_fast && index != yielded && result.is_err() {
                 let error = result.err();
-                if count > 0 || !matches!(error, Some(Error::Closed | Error::Terminated | Error::Spawn { .. } | Error::Initializer { .. })) {
+                if count > 0
+                    || !matches!(
+                        error,
+                        Some(
+                            Error::Closed
+                                | Error::Terminated
+                                | Error::Spawn { .. }
+                                | Error::Initializer { .. }
+                        )
+                    )
+                {
                     self.round
                         .wrong(&format!("{}: result {yielded} of {count}: {index} {error:?}", job.call));
                 }
@@ -513,7 +523,8 @@ impl Client {
             }
         }
         if yielded != count && !(style.fail_fast && failed) {
-            let missing = seen.iter().position(|seen| !seen).map(|index| self.round.ledger.mark(job.items[index].id));
+            let missing =
+                seen.iter().position(|seen| !seen).map(|index| self.round.ledger.mark(job.items[index].id));
             let read = read.get();
             self.round.wrong(&format!(
                 "{}: {yielded} results of {count} items, {read} read, {style:?}, mark of the first that lacks {missing:?}",

@@ -13,7 +13,7 @@ mod chaos;
 mod census;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -123,7 +123,7 @@ fn fresh_seed() -> u64 {
     since.map_or(1, |since| since.as_nanos() as u64 % 1_000_000_000)
 }
 
-fn one_round(settings: &Settings, round: &Arc<Round>, folder: &PathBuf, mut random: Random, end: Instant) {
+fn one_round(settings: &Settings, round: &Arc<Round>, folder: &Path, mut random: Random, end: Instant) {
     let before = Census::take(folder);
     let is_fork = settings.method == StartMethod::Fork;
     let calm = random.chance(20);
