@@ -293,7 +293,7 @@ impl Client {
     fn run(&mut self, call: Call, pool: &Pool, facts: &Arc<Facts>, calm: bool) {
         let single = matches!(call, Call::Apply | Call::ApplyAsync);
         let task = self.random.below(4);
-        let Some(items) = self.plan(single, task, calm) else { return };
+        let Some(items) = self.plan(single, task, calm, facts.recycles_after) else { return };
         let style = Style {
             chunk: self.random.chance(40).then(|| 1 + self.random.skewed(500) as usize),
             window: self.random.chance(30).then(|| 1 + self.random.skewed(200) as usize),
@@ -330,7 +330,13 @@ impl Client {
         self.round.ledger.note(self.place, "");
     }
 
-    fn plan(&mut self, single: bool, task: u64, calm: bool) -> Option<Vec<Item>> {
+    fn plan(
+        &mut self,
+        single: bool,
+        task: u64,
+        calm: bool,
+        recycles_after: Option<u64>,
+    ) -> Option<Vec<Item>> {
         let random = &mut self.random;
         let large = random.chance(6) && task != 1;
         let count = match () {
@@ -339,6 +345,8 @@ impl Client {
             () if task == 1 => random.skewed(20_000),
             () => random.skewed(1500),
         };
+        // A start takes up to some tens of milliseconds.
+        let count = recycles_after.map_or(count, |items| count.min(60 * items));
         let first = self.round.take_ids(count)?;
         // Long jobs have short items.
         let busy = random.chance(40) && task != 1;

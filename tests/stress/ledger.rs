@@ -99,6 +99,7 @@ impl Ledger {
     }
 
     pub(crate) fn begin(&self, id: u64) {
+        self.progress();
         self.mark_of(id).fetch_add(1, Ordering::SeqCst);
     }
 

@@ -212,8 +212,11 @@ fn client(
 fn build(method: StartMethod, round: &Round, random: &mut Random, calm: bool) -> Option<Arc<Entry>> {
     let workers = random.range(1, 4);
     let mut builder = Pool::builder().start_method(method).workers(workers as usize);
+    let mut recycles_after = None;
     if random.chance(40) {
-        builder = builder.max_tasks_per_worker(1 + random.skewed(500));
+        let items = 1 + random.skewed(500);
+        recycles_after = Some(items);
+        builder = builder.max_tasks_per_worker(items);
     }
     if random.chance(60) {
         builder = builder.initializer(tasks::hello, (round.handle,));
@@ -226,7 +229,7 @@ fn build(method: StartMethod, round: &Round, random: &mut Random, calm: bool) ->
         Ok(pool) => {
             round.totals.add("pools", 1);
             round.totals.add("workers_asked_for", workers);
-            Some(Arc::new(Entry { pool, facts: Arc::default() }))
+            Some(Arc::new(Entry { pool, facts: Arc::new(Facts { recycles_after, ..Facts::default() }) }))
         }
         Err(error) => {
             // Its zygote may have been killed.

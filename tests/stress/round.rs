@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) terminating: AtomicBool,
     /// Kills of its workers and zygotes that may have come before they were ready.
     pub(crate) early_kills: AtomicU64,
+    /// Items that a worker may run; each further one costs a start.
+    pub(crate) recycles_after: Option<u64>,
     /// Jobs that nobody waits for; done once the pool was closed and joined.
     pub(crate) orphans: Mutex<Vec<Arc<Vec<Item>>>>,
 }

@@ -23,7 +23,7 @@ pub(crate) fn watch(handle: u64) -> ! {
         if progress() != last {
             (last, since) = (progress(), Instant::now());
         }
-        let stuck = ledger.notes().into_iter().any(|(_, millis, _)| millis > PATIENCE.as_millis() as u64);
+        let stuck = ledger.notes().into_iter().any(|(_, millis, _)| millis > 2 * PATIENCE.as_millis() as u64);
         if stuck || since.elapsed() > PATIENCE {
             report(parent, &ledger);
             if std::env::var_os("STRESS_KEEP").is_some() {
