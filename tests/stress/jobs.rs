@@ -547,7 +547,7 @@ impl Client {
 
 /// Counts the items of handles that were dropped, after their pool was closed and joined.
 pub(crate) fn judge_orphans(round: &Round, facts: &Facts) {
-    if facts.early_kills.load(Ordering::SeqCst) >= 5 {
+    if facts.may_be_hopeless() {
         // The pool may have been given up.
         return;
     }

@@ -253,7 +253,7 @@ fn finish_pool(round: &Round, entry: Arc<Entry>, random: &mut Random, client: Op
         .note(place, ["drop", "terminate, join", "close, join", "close, join", "close, drop"][way as usize]);
     let join = |how: &str| {
         if let Err(error) = entry.pool.join() {
-            let hurt = facts.early_kills.load(Ordering::SeqCst) >= 5;
+            let hurt = facts.may_be_hopeless();
             if !(hurt && matches!(error, Error::Spawn { .. } | Error::Initializer { .. })) {
                 round.wrong(&format!("join after {how} returned {error:?}"));
             }

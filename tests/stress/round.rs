@@ -38,12 +38,20 @@ pub(crate) struct Facts {
     /// Set before `close`, `terminate` and drop.
     pub(crate) closing: AtomicBool,
     pub(crate) terminating: AtomicBool,
-    /// Kills of its workers and zygotes that may have come before they were ready.
+    /// Kills of its workers that may have come before they were ready, and of zygotes that may be its own.
     pub(crate) early_kills: AtomicU64,
+    pub(crate) zygote_kills: AtomicU64,
     /// Items that a worker may run; each further one costs a start.
     pub(crate) recycles_after: Option<u64>,
     /// Jobs that nobody waits for; done once the pool was closed and joined.
     pub(crate) orphans: Mutex<Vec<Arc<Vec<Item>>>>,
+}
+
+impl Facts {
+    /// Whether it may have been given up, after five starts in a row that came to nothing.
+    pub(crate) fn may_be_hopeless(&self) -> bool {
+        self.early_kills.load(Ordering::SeqCst) + self.zygote_kills.load(Ordering::SeqCst) >= 5
+    }
 }
 
 /// One job, as its judge needs it.
@@ -144,7 +152,7 @@ impl Round {
             }
             Error::Spawn { .. } | Error::Initializer { .. } => {
                 self.totals.add("jobs_ended_by_hopeless_pool", 1);
-                job.pool.early_kills.load(Ordering::SeqCst) >= 5
+                job.pool.may_be_hopeless()
             }
             _ => return false,
         };
