@@ -221,7 +221,8 @@ fn the_pool_goes_on_without_its_zygote(method: StartMethod) {
     let before = pool.worker_pids();
     // A worker that has only just begun still has the zygote's name.
     let zygotes = || processes::zygotes().into_iter().filter(|pid| !before.contains(pid)).collect::<Vec<_>>();
-    let kept = zygotes().len();
+    let kept = if method == StartMethod::Fork { 2 } else { zygotes().len() };
+    wait_until("the zygote has made its spare", || zygotes().len() == kept);
     for zygote in zygotes() {
         processes::kill(zygote);
         wait_until("the zygote is collected", || processes::state(zygote).is_none());
