@@ -17,14 +17,21 @@ pub(crate) fn watch(handle: u64) -> ! {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let Ok(ledger) = Ledger::open(handle) else { std::process::exit(1) };
     let progress = || ledger.count(Count::Progress).load(Ordering::Relaxed);
+    let mut told = false;
     let (mut last, mut since) = (progress(), Instant::now());
     loop {
         std::thread::sleep(Duration::from_millis(500));
         if progress() != last {
             (last, since) = (progress(), Instant::now());
         }
+        // Dropping waits for nobody's work.
+        if !told && ledger.notes().iter().any(|(_, millis, text)| text == "drop" && *millis > 1000) {
+            told = true;
+            report(parent, &ledger);
+        }
         let stuck = ledger.notes().into_iter().any(|(_, millis, _)| millis > 2 * PATIENCE.as_millis() as u64);
         if stuck || since.elapsed() > PATIENCE {
+            eprintln!("HANG: no progress for {PATIENCE:?}");
             report(parent, &ledger);
             if std::env::var_os("STRESS_KEEP").is_some() {
                 eprintln!("HANG: process {parent} is left as it is");
@@ -40,7 +47,7 @@ pub(crate) fn watch(handle: u64) -> ! {
 }
 
 fn report(parent: u32, ledger: &Ledger) {
-    eprintln!("HANG: no progress for {PATIENCE:?}");
+    eprintln!("what takes so long:");
     for (place, millis, text) in ledger.notes() {
         eprintln!("  thread {place}: for {millis} ms: {text}");
     }
