@@ -58,7 +58,7 @@ impl Fork {
     }
 
     pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        self.collect();
+        self.collect(is_wanted);
         let Some(zygote) = self.zygotes.first() else {
             let reason = "no zygote is left, and a program with several threads cannot be copied again";
             return Err(Error::spawn("forking", io::Error::other(reason)));
@@ -76,10 +76,10 @@ impl Fork {
     }
 
     /// Collects zygotes that ended, and has the last one make a spare.
-    pub(crate) fn collect(&mut self) {
+    pub(crate) fn collect(&mut self, is_wanted: IsWanted<'_>) {
         self.zygotes.retain(|zygote| zygote.process.collect().is_none());
-        if let [only] = &self.zygotes[..] {
-            match only.copy(&|| true) {
+        if let ([only], true) = (&self.zygotes[..], is_wanted()) {
+            match only.copy(is_wanted) {
                 Ok(spare) => self.zygotes.push(spare),
                 // Without a spare it works as well, and it is tried again.
                 Err(Trouble::Refused(_)) => {}
@@ -89,6 +89,6 @@ impl Fork {
     }
 
     pub(crate) fn shut_down(self) {
-        self.zygotes.into_iter().for_each(Zygote::shut_down);
+        self.zygotes.into_iter().for_each(Zygote::discard);
     }
 }

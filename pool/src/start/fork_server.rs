@@ -59,19 +59,9 @@ impl Zygote {
         Ok(process)
     }
 
-    /// Ends it at once, and with it what it may have made and had no time to tell.
+    /// Ends it, and with it what it may have made and had no time to tell. It holds nothing that would need care.
     pub(crate) fn discard(self) {
         self.process.kill_family();
-    }
-
-    /// Ends it: without a parent's end of its channel it exits by itself.
-    pub(crate) fn shut_down(self) {
-        let Zygote { process, orders } = self;
-        drop(orders);
-        if !process.collect_within(Duration::from_millis(500)) {
-            process.kill();
-            process.collect_within(PATIENCE);
-        }
     }
 }
 
@@ -111,7 +101,7 @@ impl ForkServer {
 
     pub(crate) fn shut_down(self) {
         if let Some(zygote) = self.zygote {
-            zygote.shut_down();
+            zygote.discard();
         }
     }
 }

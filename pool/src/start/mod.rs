@@ -87,11 +87,11 @@ impl Starter {
     }
 
     /// Collects helpers that ended.
-    pub(crate) fn collect_helpers(&mut self) {
+    pub(crate) fn collect_helpers(&mut self, is_wanted: IsWanted<'_>) {
         match self {
             Starter::ForkServer(server) => server.collect(),
             Starter::Spawn(_) => {}
-            Starter::Fork(fork) => fork.collect(),
+            Starter::Fork(fork) => fork.collect(is_wanted),
         }
     }
 

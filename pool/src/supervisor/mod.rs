@@ -157,7 +157,8 @@ impl Supervisor {
                     self.judge(slots, place, departed, &exit);
                 }
             }
-            self.starter.collect_helpers();
+            let roster = &self.roster;
+            self.starter.collect_helpers(&|| roster.wants_worker());
         }
     }
 
