@@ -84,7 +84,7 @@ impl<'p> Options<'p> {
     /// Bounds how many items a lazy call (`imap` and its kin) may have read and not yet yielded.
     ///
     /// The default lets every worker have a few chunks. Whatever the window, results that wait hold no more than
-    /// 64 MiB and one result. 0 makes the call return [`Error::InvalidOption`].
+    /// 64 MiB and one result, beside up to four large ones of each worker that are on their way in shared memory. 0 makes the call return [`Error::InvalidOption`].
     ///
     /// # Examples
     ///

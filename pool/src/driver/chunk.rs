@@ -96,6 +96,17 @@ impl Rule {
             && load.items as f64 * nanos < AHEAD.as_nanos() as f64
     }
 
+    /// How many more chunks of `size` items a worker with this load should get.
+    pub(crate) fn room(&self, mut load: Load, size: usize) -> usize {
+        let mut chunks = 0;
+        while self.has_room(load) {
+            chunks += 1;
+            load.chunks += 1;
+            load.items += size;
+        }
+        chunks
+    }
+
     /// Items that a lazy call may read ahead of its consumer.
     pub(crate) fn ahead(&self, workers: usize) -> usize {
         (4 * workers.max(1)).saturating_mul(self.size(workers, None))
@@ -168,6 +179,14 @@ mod tests {
         assert!(!fast.has_room(Load { chunks: 2, items: 4000, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: MOST_CHUNKS, items: MOST_CHUNKS, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: 1, items: 1, bytes: MOST_BYTES }));
+    }
+
+    #[test]
+    fn room_is_how_often_a_worker_can_be_given_a_chunk() {
+        assert_eq!(Rule::default().room(Load::default(), 1), 1);
+        assert_eq!(rule(100_000).room(Load::default(), 1), 3);
+        assert_eq!(rule(100_000).room(Load { chunks: 2, items: 2, bytes: 8 }, 1), 1);
+        assert_eq!(rule(10).room(Load::default(), 1), MOST_CHUNKS);
     }
 
     #[test]

@@ -217,7 +217,7 @@ impl<L: Link> Driver<L> {
                 self.effects.notify.push(job.job);
             }
             self.leave_if_done();
-        } else {
+        } else if !self.effects.notify.last().is_some_and(|last| Arc::ptr_eq(last, &job.job)) {
             let job = job.job.clone();
             self.effects.notify.push(job);
         }
@@ -234,8 +234,15 @@ impl<L: Link> Driver<L> {
         let workers = self.slots.len();
         let job = self.jobs.get(key)?;
         let rule = &self.rule_list[job.rule as usize];
-        let items = job.chunk_size.map_or_else(|| rule.size(workers, remaining), |size| size as usize);
-        let ahead = job.chunk_size.map_or_else(|| rule.ahead(workers), |size| 4 * workers * size as usize);
+        let (items, ahead) = match job.chunk_size.map(|size| size as usize) {
+            None => (rule.size(workers, remaining), rule.ahead(workers)),
+            Some(size) => {
+                // Small chunks are asked for as many at once as there is room for; the driver cuts them apart.
+                let open = self.slots.iter().filter_map(Slot::get).filter(|worker| worker.takes_more());
+                let chunks: usize = open.map(|worker| rule.room(worker.in_flight.load(), size)).sum();
+                (size.saturating_mul(chunks.max(1)), size.saturating_mul(4 * workers))
+            }
+        };
         Some(Demand { items, bytes: L::MAX_BODY, ahead })
     }
 

@@ -4,13 +4,16 @@
 //! for, and then sleeps unless the bell rang since. Whoever publishes rings afterwards. A full
 //! fence on each side between its store and its load makes it impossible that both miss the other.
 //! `sleeping` is written by the sleeper only and `rings` by the ringers, so a ringer that stops or dies half-way
-//! keeps nobody else from ringing.
+//! keeps nobody else from ringing. Sleeps are numbered, and nobody rings twice for the same one: between the wake-up and
+//! the moment when the sleeper runs again a ringer may publish a lot.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The two words of a bell and the futex below them; loom has its own.
 pub(crate) trait Words {
-    fn set_sleeping(&self, sleeping: u32);
+    /// The number of the sleep, or 0.
+    fn set_sleeping(&self, sleep: u32);
     fn sleeping(&self) -> u32;
     fn rings(&self) -> u32;
     fn count_ring(&self);
@@ -22,21 +25,27 @@ pub(crate) trait Words {
     fn wake(&self);
 }
 
-/// A bell; both sides make one of the same words.
+/// A bell; both sides make one of the same words. All sleepers on them share one `Bell`.
 #[derive(Debug)]
 pub(crate) struct Bell<W> {
     words: W,
+    /// Sleeper: the number of its last sleep.
+    last_sleep: AtomicU32,
+    /// Ringer: the last sleep that it ended.
+    last_rung: AtomicU32,
 }
 
 impl<W: Words> Bell<W> {
     pub(crate) fn new(words: W) -> Self {
-        Self { words }
+        Self { words, last_sleep: AtomicU32::new(0), last_rung: AtomicU32::new(0) }
     }
 
     /// Says that the caller will sleep. It must look for work after this and before [`sleep`](Self::sleep).
     pub(crate) fn prepare(&self) -> u32 {
         let seen = self.words.rings();
-        self.words.set_sleeping(1);
+        let sleep = self.last_sleep.load(Ordering::Relaxed).checked_add(1).unwrap_or(1);
+        self.last_sleep.store(sleep, Ordering::Relaxed);
+        self.words.set_sleeping(sleep);
         self.words.fence();
         seen
     }
@@ -55,9 +64,12 @@ impl<W: Words> Bell<W> {
     /// Wakes the sleeper, if there is one. Call it after publishing.
     pub(crate) fn ring(&self) {
         self.words.fence();
-        if self.words.sleeping() != 0 {
+        let sleep = self.words.sleeping();
+        // Before its next sleep, which has another number, the sleeper looks again behind a fence of its own.
+        if sleep != 0 && sleep != self.last_rung.load(Ordering::Relaxed) {
             self.words.count_ring();
             self.words.wake();
+            self.last_rung.store(sleep, Ordering::Relaxed);
         }
     }
 }
@@ -125,6 +137,38 @@ mod tests {
                 let seen = bell.prepare();
                 if published.load(Ordering::Acquire) == 0 {
                     // Loom reports a deadlock if nothing ends this.
+                    bell.sleep(seen, None);
+                } else {
+                    bell.cancel();
+                }
+            }
+            ringer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_published_after_a_ring_for_the_same_sleep_is_seen_before_the_next_one() {
+        // Two rings make too many interleavings to try them all; bugs of this kind show with few switches.
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let words = Arc::new(LoomWords::default());
+            let published = Arc::new(AtomicU32::new(0));
+            let ringer = loom::thread::spawn({
+                let (words, published) = (words.clone(), published.clone());
+                move || {
+                    let bell = Bell::new(&*words);
+                    for count in 1..=2 {
+                        published.store(count, Ordering::Release);
+                        bell.ring();
+                    }
+                }
+            });
+            let bell = Bell::new(&*words);
+            while published.load(Ordering::Acquire) < 2 {
+                let before = published.load(Ordering::Acquire);
+                let seen = bell.prepare();
+                if published.load(Ordering::Acquire) == before && before < 2 {
                     bell.sleep(seen, None);
                 } else {
                     bell.cancel();

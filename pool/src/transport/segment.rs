@@ -31,7 +31,7 @@ struct Segment {
 }
 
 /// So many segments at once may be on their way; each costs both sides a descriptor.
-const MOST_BUSY: usize = 8;
+const MOST_BUSY: usize = 4;
 
 impl Segments {
     /// Tells whether another body may be sent: whether not too many segments wait for the other side.

@@ -35,16 +35,17 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
     }
     layout::protect(&link, &bell)?;
     let parcels = Rc::new(Parcels { outgoing: setup.parcels_out, incoming: setup.parcels_in });
+    let own = Rc::new(layout::worker_bell(&link));
     let inbox = Inbox {
         args: Consumer::new(SharedRing::args(link.clone())),
-        bell: layout::worker_bell(&link),
+        bell: own.clone(),
         mapped: Mapped::default(),
         spin: Spin::new(setup.terms.may_spin),
         parcels: parcels.clone(),
     };
     let outbox = Outbox {
         results: Producer::new(SharedRing::results(link.clone())),
-        own: layout::worker_bell(&link),
+        own,
         parent: layout::parent_bell(&bell),
         progress: Progress::new(link),
         segments: Segments::default(),
@@ -60,7 +61,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
 /// Frames from the parent. It is trusted: it could run any code in this process anyway.
 pub(crate) struct Inbox {
     args: Consumer<SharedRing>,
-    bell: Bell<SharedWords>,
+    bell: Rc<Bell<SharedWords>>,
     mapped: Mapped,
     parcels: Rc<Parcels>,
     spin: Spin,
@@ -138,7 +139,7 @@ impl Inbox {
 /// Frames to the parent.
 pub(crate) struct Outbox {
     results: Producer<SharedRing>,
-    own: Bell<SharedWords>,
+    own: Rc<Bell<SharedWords>>,
     parent: Bell<SharedWords>,
     progress: Progress,
     segments: Segments,
