@@ -201,6 +201,7 @@ mod frame;
 mod codec;
 mod error;
 mod exit;
+mod payload;
 mod id;
 mod sys;
 

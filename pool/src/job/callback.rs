@@ -1,10 +1,10 @@
 //! Runs users' callbacks such that a panic ends none of the pool's threads.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::payload::message_of;
 
 /// What a callback panicked with.
 pub(crate) struct Caught {
@@ -26,14 +26,4 @@ pub(crate) fn catch(callback: impl FnOnce()) -> Result<(), Caught> {
         std::mem::forget(payload);
         Caught { message }
     })
-}
-
-fn message_of(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a value that is no string".to_owned()
-    }
 }

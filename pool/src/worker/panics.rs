@@ -3,12 +3,12 @@
 //! The hook keeps quiet only for the thread that runs an item and only while it does. Panics of
 //! other threads that a task started go to the hook that was there before.
 
-use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
 use crate::handshake::PanicReport;
+use crate::payload::message_of;
 
 thread_local! {
     static RUNS_AN_ITEM: Cell<bool> = const { Cell::new(false) };
@@ -38,16 +38,6 @@ fn describe(info: &PanicHookInfo<'_>) -> PanicReport {
         message: message_of(info.payload()),
         location: info.location().map(ToString::to_string).unwrap_or_default(),
         backtrace: (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string()),
-    }
-}
-
-fn message_of(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a value that is no string".to_owned()
     }
 }
 

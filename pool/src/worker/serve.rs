@@ -113,7 +113,7 @@ impl Worker {
 
     /// Keeps no memory of one large result for ever.
     fn shrink(&mut self) {
-        const KEEP: usize = 16 << 20;
+        const KEEP: usize = 32 << 20;
         if self.out.capacity() > KEEP {
             self.out = Vec::new();
         }
