@@ -21,6 +21,7 @@ crate::cases![
     a_slow_callback_delays_no_job,
     a_callback_may_submit_and_wait,
     join_in_a_callback_is_refused,
+    get_of_a_later_callback_in_a_callback_is_refused,
     join_waits_for_callbacks,
     callbacks_of_cancelled_and_terminated_jobs_run,
     callbacks_can_be_chained,
@@ -182,6 +183,22 @@ fn a_callback_may_submit_and_wait(method: StartMethod) {
     assert_eq!(next(&values), sum.pow(4));
     // The callback's own reference goes when it returns.
     wait_until("the callback is gone", || Arc::strong_count(&pool) == 1);
+}
+
+fn get_of_a_later_callback_in_a_callback_is_refused(method: StartMethod) {
+    let pool = start(method, 1);
+    let gate = Gate::new();
+    let (sender, results) = mpsc::channel();
+    let (later, handles) = mpsc::channel::<AsyncResult<()>>();
+    let first = pool.apply_async(tasks::square, (3,)).callback(move |_| {
+        let later = handles.recv_timeout(PATIENCE).unwrap();
+        // Its own job is not even done; but what it waits for can only run after this.
+        sender.send(later.get()).unwrap();
+    });
+    later.send(pool.apply_async(tasks::gated, (gate.path(), 3)).callback(|_| ())).unwrap();
+    assert!(matches!(next(&results), Err(Error::WouldDeadlock { call: "get" })));
+    gate.open();
+    first.get().unwrap();
 }
 
 fn join_in_a_callback_is_refused(method: StartMethod) {
