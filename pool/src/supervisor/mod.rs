@@ -23,6 +23,9 @@ use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
 use slot::Slot;
 
+/// Numbers of signals, the same on every Linux machine.
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 /// What a new worker needs of them at the most, while it is made.
 const DESCRIPTORS: usize = 24;
 /// How long a worker has to leave after SIGTERM before SIGKILL.
@@ -206,7 +209,11 @@ impl Supervisor {
             slots[place].forgive();
             return;
         }
-        slots[place].back_off();
+        match exit {
+            // Nothing in a process does that to itself by mistake.
+            Exit::Signal(SIGKILL | SIGTERM) => slots[place].back_off_from_killer(),
+            _ => slots[place].back_off(),
+        }
         if slots[place].is_hopeless() && self.roster.wants_worker() {
             let reason = format!("its process never got ready and {exit}");
             self.roster.fail(match self.initializer {

@@ -16,6 +16,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// So many in a row that never got ready are no accident.
 const HOPELESS: u32 = 5;
 
+/// So many in a row that were killed by somebody while they started are no accident either.
+const HOPELESS_KILLED: u32 = 100;
+
 /// A place and its history.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -26,11 +29,13 @@ pub(crate) struct Slot {
     kill_at: Option<Instant>,
     /// Workers in a row that never got ready.
     failures: u32,
+    /// Those that somebody killed before they got ready.
+    killed: u32,
 }
 
 impl Slot {
     pub(crate) fn empty() -> Self {
-        Self { process: None, not_before: None, kill_at: None, failures: 0 }
+        Self { process: None, not_before: None, kill_at: None, failures: 0, killed: 0 }
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {
@@ -59,13 +64,20 @@ impl Slot {
         self.failures += 1;
     }
 
+    /// The worker was killed before it got ready, which says little about the next one.
+    pub(crate) fn back_off_from_killer(&mut self) {
+        self.not_before = Some(Instant::now() + FIRST_PAUSE);
+        self.killed += 1;
+    }
+
     /// A worker got ready, so what came before was an accident.
     pub(crate) fn forgive(&mut self) {
         self.failures = 0;
+        self.killed = 0;
     }
 
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures >= HOPELESS
+        self.failures >= HOPELESS || self.killed >= HOPELESS_KILLED
     }
 
     /// Kills the worker if it is the one with this process id.
@@ -118,5 +130,14 @@ mod tests {
         assert!(slot.is_due(Instant::now() + Duration::from_secs(10)));
         slot.forgive();
         assert!(!slot.is_hopeless());
+    }
+
+    #[test]
+    fn somebody_who_kills_starting_workers_has_to_be_persistent_to_end_the_pool() {
+        let mut slot = Slot::empty();
+        (1..HOPELESS_KILLED).for_each(|_| slot.back_off_from_killer());
+        assert!(!slot.is_hopeless() && slot.is_due(Instant::now() + Duration::from_secs(1)));
+        slot.back_off_from_killer();
+        assert!(slot.is_hopeless());
     }
 }
