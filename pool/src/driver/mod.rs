@@ -6,6 +6,7 @@
 
 pub(crate) mod callbacks;
 mod chunk;
+mod dispatch;
 mod in_flight;
 mod jobs;
 pub(crate) mod pump;
@@ -15,22 +16,18 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::codec::CodecError;
-use crate::error::{Error, Part};
+use crate::error::Error;
 use crate::frame::{Entries, FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
-use crate::job::{Delivery, Demand, Job, sink};
+use crate::job::{Delivery, Job, sink};
 use crate::transport::link::{Corrupt, Link};
 use chunk::Rule;
 use in_flight::Completed;
 use jobs::{Jobs, OpenJob};
-use workers::{Slot, State, Watched, Worker};
-
-/// How long a worker may make no progress before chunks that are queued at it go to idle ones.
-const PATIENCE: Duration = Duration::from_millis(1);
+use workers::{Slot, State};
 
 /// A call that every worker makes once: the initializer or the finalizer.
 #[derive(Clone, Debug)]
@@ -223,29 +220,6 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// Tells how large the next chunk of a job should be, if one is wanted now; if not, the job has news once
-    /// it is. Looks at the rings first.
-    pub(crate) fn demand(&mut self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
-        self.turn();
-        if !self.wants_input(key) {
-            self.jobs.set_hungry(key);
-            return None;
-        }
-        let workers = self.slots.len();
-        let job = self.jobs.get(key)?;
-        let rule = &self.rule_list[job.rule as usize];
-        let (items, ahead) = match job.chunk_size.map(|size| size as usize) {
-            None => (rule.size(workers, remaining), rule.ahead(workers)),
-            Some(size) => {
-                // Small chunks are asked for as many at once as there is room for; the driver cuts them apart.
-                let open = self.slots.iter().filter_map(Slot::get).filter(|worker| worker.takes_more());
-                let chunks: usize = open.map(|worker| rule.room(worker.in_flight.load(), size)).sum();
-                (size.saturating_mul(chunks.max(1)), size.saturating_mul(4 * workers))
-            }
-        };
-        Some(Demand { items, bytes: L::MAX_BODY, ahead })
-    }
-
     // Frames.
 
     /// Takes in what workers have sent, hands out what waits, wakes whom it concerns. Tells whether
@@ -269,6 +243,11 @@ impl<L: Link> Driver<L> {
         let mut workers = self.slots.iter().filter_map(Slot::get);
         // What comes of a worker that is given up is not looked at any more.
         workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())
+    }
+
+    /// When a [`turn`](Self::turn) is due even if nothing comes in.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.look_again
     }
 
     fn receive(&mut self, place: usize) -> bool {
@@ -342,156 +321,6 @@ impl<L: Link> Driver<L> {
             self.give_up_rest(key);
         }
         self.notify_and_close(key);
-    }
-
-    /// Gives workers what waits, in turns.
-    fn dispatch(&mut self) {
-        while let Some(key) = self.jobs.whose_turn() {
-            let workers = self.slots.len();
-            let Some(job) = self.jobs.get(key) else { continue };
-            let rule = job.rule as usize;
-            let Some(place) = self.pick(&self.rule_list[rule]) else { break };
-            let Some(job) = self.jobs.get(key) else { continue };
-            let Some(worker) = &mut self.slots[place].worker else { continue };
-            let remaining = (!job.input_open).then_some(job.unsent);
-            let size = job.chunk_size.unwrap_or_else(|| self.rule_list[rule].size(workers, remaining) as u32);
-            let size = size.min(u32::try_from(worker.quota).unwrap_or(u32::MAX));
-            let Some(block) = job.cut(size, L::MAX_BODY) else { continue };
-            let header = FrameHeader {
-                chunk: worker.in_flight.next_number(),
-                task_or_nanos: job.task.raw(),
-                count: block.count,
-                ..FrameHeader::new(Kind::Run)
-            };
-            match worker.link.try_send(header, block.bytes()) {
-                Ok(Some(sent)) => {
-                    self.chunks_sent += 1;
-                    worker.last_used = self.chunks_sent;
-                    worker.quota -= u64::from(block.count);
-                    worker.unrung = true;
-                    self.rule_list[rule].sent(block.count as usize);
-                    worker.in_flight.insert(key, block, sent);
-                    self.retire_if_spent(place);
-                    self.jobs.rotate();
-                }
-                Ok(None) => {
-                    worker.is_full = true;
-                    job.push_front(block);
-                }
-                Err(error) => self.fail_unsendable(key, &block, &error),
-            }
-        }
-        self.feed_the_hungry();
-    }
-
-    /// The worker that should get the next chunk of a task with this rule: one that has nothing, and of those the one
-    /// that had something last, because it may still be awake; else the one with the least.
-    fn pick(&self, rule: &Rule) -> Option<usize> {
-        let mut best: Option<(usize, (usize, u64))> = None;
-        for (place, slot) in self.slots.iter().enumerate() {
-            let Some(worker) = &slot.worker else { continue };
-            let load = worker.in_flight.load();
-            if !worker.takes_more() || !rule.has_room(load) {
-                continue;
-            }
-            let rank = (load.items, u64::MAX - worker.last_used);
-            if best.is_none_or(|(_, other)| rank < other) {
-                best = Some((place, rank));
-            }
-        }
-        best.map(|(place, _)| place)
-    }
-
-    /// Ends the items of a chunk for which no memory can be had.
-    fn fail_unsendable(&mut self, key: JobKey, block: &Block, error: &std::io::Error) {
-        let Some(job) = self.jobs.get(key) else { return };
-        job.unended -= block.count as usize;
-        let reason = format!("no shared memory for {} bytes: {error}", block.bytes().len());
-        for index in block.first..block.first + block.count as usize {
-            let source = CodecError::new(reason.clone());
-            let error = Error::Encode { task: job.job.task, index, part: Part::Argument, source };
-            job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
-        }
-        if job.fails_fast {
-            self.give_up_rest(key);
-        }
-        self.notify_and_close(key);
-    }
-
-    /// Takes chunks back that are queued at a worker that makes no progress, while another one has nothing to do.
-    ///
-    /// Chunks are queued at a worker because items like them were short. One that is not, or that waits for
-    /// another item, must not hold up those behind it.
-    fn share_out(&mut self) {
-        self.look_again = None;
-        let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
-        if self.jobs.whose_turn().is_some() || !self.slots.iter().filter_map(Slot::get).any(is_idle) {
-            return;
-        }
-        let mut taken = Vec::new();
-        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            let Some((number, done, true)) = worker.in_flight.due() else { continue };
-            let now = Instant::now();
-            let watched =
-                worker.watched.get_or_insert(Watched { number, done, since: now, is_stalled: false });
-            if (watched.number, watched.done) != (number, done) {
-                *watched = Watched { number, done, since: now, is_stalled: false };
-            }
-            let due = watched.since + PATIENCE;
-            if due > now {
-                self.look_again = Some(self.look_again.map_or(due, |other| other.min(due)));
-                continue;
-            }
-            watched.is_stalled = true;
-            let link = &mut worker.link;
-            taken.extend(worker.in_flight.recall(|sent, number| link.recall(sent, number)));
-        }
-        if taken.is_empty() {
-            return;
-        }
-        // Backwards, because each goes to the front.
-        for (key, block) in taken.into_iter().rev() {
-            if let Some(job) = self.jobs.get(key) {
-                job.push_front(block);
-                self.jobs.queue(key);
-            }
-        }
-        self.look_again = Some(Instant::now() + PATIENCE);
-        self.dispatch();
-    }
-
-    /// When a [`turn`](Self::turn) is due even if nothing comes in.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.look_again
-    }
-
-    /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
-    fn feed_the_hungry(&mut self) {
-        let mut hungry = self.jobs.take_hungry();
-        if let Some(wanted) = hungry.iter().position(|key| self.wants_input(*key)) {
-            if let Some(job) = hungry.remove(wanted).and_then(|key| self.jobs.get(key)) {
-                job.job.set_news();
-                self.effects.notify.push(job.job.clone());
-            }
-        }
-        hungry.into_iter().for_each(|key| self.jobs.set_hungry(key));
-    }
-
-    /// Tells whether a job that reads its input as it goes should read the next chunk now.
-    fn wants_input(&mut self, key: JobKey) -> bool {
-        // Where others wait for a worker, a job must have something to take its turn with.
-        let others_wait = self.jobs.whose_turn().is_some();
-        let Some(job) = self.jobs.get(key) else { return false };
-        let rule = &self.rule_list[job.rule as usize];
-        job.input_open && !job.has_unsent() && (others_wait || self.pick(rule).is_some())
-    }
-
-    fn ring(&mut self) {
-        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            if std::mem::take(&mut worker.unrung) {
-                worker.link.ring();
-            }
-        }
     }
 
     /// Tells whether an empty place should get a worker.

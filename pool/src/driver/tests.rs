@@ -1,6 +1,7 @@
 //! The driver over links in memory: no process, no thread, no clock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::workers::Detached;
 use super::*;
