@@ -61,6 +61,8 @@ pub(crate) struct Commands {
 enum Command {
     /// End the worker in this place, if it is still the one with this process id.
     Kill(usize, u32),
+    /// The same, gently first.
+    End(usize, u32),
     /// End all workers, gently first.
     Terminate,
 }
@@ -77,6 +79,12 @@ impl Commands {
 
     pub(crate) fn kill(&self, place: usize, pid: u32) {
         self.give(Command::Kill(place, pid));
+    }
+
+    /// Ends a worker and its process group: SIGTERM, and SIGKILL if it is still there after [`GRACE`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "the driver asks for it once it has timeouts"))]
+    pub(crate) fn end(&self, place: usize, pid: u32) {
+        self.give(Command::End(place, pid));
     }
 
     pub(crate) fn terminate(&self) {
@@ -136,6 +144,7 @@ impl Supervisor {
             for command in self.commands.take() {
                 match command {
                     Command::Kill(place, pid) => slots[place].kill_only(pid),
+                    Command::End(place, pid) => slots[place].end_only(pid, Instant::now() + GRACE),
                     Command::Terminate => self.terminate(slots),
                 }
             }
@@ -226,5 +235,20 @@ impl Supervisor {
     fn terminate(&self, slots: &mut [Slot]) {
         let deadline = Instant::now() + GRACE;
         slots.iter_mut().for_each(|slot| slot.terminate(deadline));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_come_in_the_order_in_which_they_were_given_and_once() {
+        let commands = Commands::new().unwrap();
+        commands.end(1, 20);
+        commands.kill(0, 10);
+        commands.terminate();
+        assert_eq!(commands.take(), [Command::End(1, 20), Command::Kill(0, 10), Command::Terminate]);
+        assert_eq!(commands.take(), []);
     }
 }

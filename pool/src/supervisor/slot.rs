@@ -87,6 +87,13 @@ impl Slot {
         }
     }
 
+    /// Asks the worker to end if it is the one with this process id, and sees to it at the deadline.
+    pub(crate) fn end_only(&mut self, pid: u32, deadline: Instant) {
+        if self.process.as_ref().is_some_and(|process| process.pid() == pid) {
+            self.terminate(deadline);
+        }
+    }
+
     fn kill(&self) {
         if let Some(process) = &self.process {
             process.kill();
@@ -119,7 +126,48 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// A place with a process that ignores SIGTERM, and has said so.
+    #[expect(clippy::zombie_processes, reason = "the place collects it")]
+    fn stubborn() -> Slot {
+        let script = "trap '' TERM; echo; while :; do read -r line; done";
+        let mut shell = Command::new("sh");
+        let mut child =
+            shell.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let process = Process::open(child.id()).unwrap();
+        std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut [0]).unwrap();
+        let mut slot = Slot::empty();
+        slot.occupy(process);
+        slot
+    }
+
+    fn comes_to_an_end(slot: &mut Slot) -> Option<Exit> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            slot.kill_if_due(Instant::now());
+            if let Some(exit) = slot.collect() {
+                return Some(exit);
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
+    #[test]
+    fn a_worker_that_does_not_end_when_asked_is_killed_at_the_deadline() {
+        let mut slot = stubborn();
+        let pid = slot.process().unwrap().pid();
+        let deadline = Instant::now() + Duration::from_millis(50);
+        slot.end_only(pid + 1, deadline);
+        assert_eq!(slot.due(true), None);
+        slot.end_only(pid, deadline);
+        slot.end_only(pid, deadline + Duration::from_secs(1000));
+        assert_eq!(slot.due(true), Some(deadline));
+        assert_eq!(comes_to_an_end(&mut slot), Some(Exit::Signal(9)));
+    }
 
     #[test]
     fn pauses_grow_and_are_forgotten_once_a_worker_gets_ready() {
