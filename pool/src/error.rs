@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::CodecError;
-use crate::exit::Exit;
+use crate::exit::{Exit, ExitReport};
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,7 +50,7 @@ pub enum Error {
         backtrace: Option<String>,
     },
     /// The worker process died while it ran this item. Whether the item had effects is unknown.
-    #[error("worker {pid} was lost while running item {index} of task `{task}`: {exit}")]
+    #[error("worker {pid} was lost while running item {index} of task `{task}`: {exit}{}", tail(report))]
     WorkerLost {
         /// Name of the task.
         task: &'static str,
@@ -60,6 +60,8 @@ pub enum Error {
         pid: u32,
         /// How the process ended.
         exit: Exit,
+        /// What else is known: peak memory, CPU time, whether a limit of the pool's had to do with it.
+        report: Box<ExitReport>,
     },
     /// The item ran longer than the job allows, and its worker was ended.
     #[error("item {index} of task `{task}` ran longer than {limit:?}")]
@@ -178,6 +180,11 @@ pub enum Error {
         /// Process id of the owner.
         owner: u32,
     },
+}
+
+/// A report as the end of a sentence.
+fn tail(report: &ExitReport) -> String {
+    if report.is_empty() { String::new() } else { format!("; {report}") }
 }
 
 /// Which half of a call an encoding error is about.

@@ -116,7 +116,7 @@
 //! | --- | --- | --- |
 //! | the task returns `Err` | that value; it is a result like any other | nothing |
 //! | the task panics | [`Error::Panicked`] with message, place and, if `RUST_BACKTRACE` asks for it, backtrace | the same worker goes on |
-//! | its worker dies (a signal, `exit`, `abort`) | [`Error::WorkerLost`] with the process id and the [`Exit`], for the item that was running; whether it had effects is unknown | finished results are kept, items not started go to other workers, the worker is replaced |
+//! | its worker dies (a signal, `exit`, `abort`) | [`Error::WorkerLost`] with the process id, the [`Exit`] and an [`ExitReport`] (peak memory, CPU time), for the item that was running; whether it had effects is unknown | finished results are kept, items not started go to other workers, the worker is replaced |
 //! | an argument or a result cannot be encoded or decoded | [`Error::Encode`] or [`Error::Decode`], which say which of the two | nothing |
 //! | the initializer panics, returns `Err`, or its worker dies of it | [`Error::Initializer`], and so does every later call | the pool is over |
 //! | the pool is terminated or dropped | [`Error::Terminated`] | the same |
@@ -212,7 +212,7 @@ pub mod __private;
 pub use builder::PoolBuilder;
 pub use codec::CodecError;
 pub use error::{Error, Part, Result};
-pub use exit::Exit;
+pub use exit::{Exit, ExitReport, LastPanic, Limit};
 pub use job::async_result::AsyncResult;
 pub use job::imap::Imap;
 pub use options::Options;

@@ -28,6 +28,7 @@ modules! {
     close_and_join
     codec_errors
     drop
+    exit_report
     imap
     initializer
     many

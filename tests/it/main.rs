@@ -17,6 +17,7 @@ mod calls;
 mod close_and_join;
 mod codec_errors;
 mod drop;
+mod exit_report;
 mod imap;
 mod initializer;
 mod many;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::driver::callbacks::Callbacks;
 use crate::driver::{Driver, Effects};
 use crate::error::Error;
-use crate::exit::Exit;
+use crate::exit::Ended;
 use crate::id::JobKey;
 use crate::job::block::Block;
 use crate::job::{Demand, Engine, Hook, Job, Until};
@@ -377,8 +377,8 @@ impl Roster for Pump {
         self.with_driver(|driver| driver.attach(place, link, pid));
     }
 
-    fn detach(&self, place: usize, exit: &Exit) -> Departed {
-        let detached = self.with_driver(|driver| driver.detach(place, exit));
+    fn detach(&self, place: usize, ended: &Ended) -> Departed {
+        let detached = self.with_driver(|driver| driver.detach(place, ended));
         Departed { was_ready: detached.was_ready }
     }
 

@@ -222,7 +222,7 @@ fn a_dead_worker_loses_the_running_item_only() {
     fakes[0].echo(&frame, 0, 2);
     fakes[0].commit(FakeWorker::done(&frame, 2), &[(Status::Ok, &[2])]);
     fakes[0].set_running(&frame, 3);
-    let detached = driver.detach(0, &Exit::Signal(9));
+    let detached = driver.detach(0, &Exit::Signal(9).into());
     assert_eq!(detached, Detached { was_ready: true, wants_another: true });
     let second = add_worker(&mut driver, 0);
     echo_all(&mut driver, &[second]);
@@ -238,7 +238,7 @@ fn a_worker_that_dies_idle_loses_nothing_and_what_it_had_not_started_runs_elsewh
     let (mut driver, fakes) = ready(2, Rules::default());
     let (job, _) = numbers(&mut driver, 2, chunks_of(1));
     assert_eq!(take(&fakes[0]).items.len(), 1);
-    driver.detach(0, &Exit::Code(1));
+    driver.detach(0, &Exit::Code(1).into());
     echo_all(&mut driver, &fakes[1..]);
     assert_eq!(delivered(&job), echoed(0..2));
 }
@@ -252,7 +252,7 @@ fn results_that_were_not_asked_for_cost_the_worker_and_nobody_else() {
     driver.turn();
     assert_eq!(driver.take_effects().kill, [(0, 100)]);
     fakes[0].set_running(&frame, 0);
-    driver.detach(0, &Exit::Signal(9));
+    driver.detach(0, &Exit::Signal(9).into());
     let [(0, Err(error))] = &delivered(&job)[..] else { panic!("one error") };
     assert!(error.contains("sent corrupt data"), "{error}");
 }
@@ -314,7 +314,7 @@ fn a_worker_gets_as_many_items_as_it_may_run_and_leaves() {
     assert_eq!(second.items.len(), 1, "items are counted, not chunks");
     assert_eq!(take(&fakes[0]).header.kind(), Some(Kind::Exit));
     fakes[0].echo(&second, 0, 1);
-    assert!(driver.detach(0, &Exit::Code(0)).was_ready);
+    assert!(driver.detach(0, &Exit::Code(0).into()).was_ready);
     let next = add_worker(&mut driver, 0);
     echo_all(&mut driver, &[next]);
     assert_eq!(delivered(&job), echoed(0..5));

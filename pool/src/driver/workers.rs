@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::driver::in_flight::InFlight;
 use crate::driver::{Driver, Once, Phase};
 use crate::error::Error;
-use crate::exit::Exit;
+use crate::exit::{Ended, Exit};
 use crate::frame::{FrameHeader, Kind};
 use crate::id::JobKey;
 use crate::job::Delivery;
@@ -119,14 +119,17 @@ impl<L: Link> Driver<L> {
 
     /// Takes a worker out whose process is gone: keeps what it finished, queues what it had not started,
     /// ends the item that it was running.
-    pub(crate) fn detach(&mut self, place: usize, exit: &Exit) -> Detached {
+    pub(crate) fn detach(&mut self, place: usize, ended: &Ended) -> Detached {
         self.receive(place);
         let Some(mut worker) = self.slots[place].worker.take() else {
             return Detached { was_ready: false, wants_another: self.wants_worker() };
         };
         let was_ready = worker.state == State::Ready || !worker.in_flight.is_empty() || worker.last_used > 0;
         let left_on_request = worker.state == State::Leaving && worker.corrupt.is_none();
-        let exit = worker.corrupt.take().map_or_else(|| exit.clone(), Exit::Corrupt);
+        let mut ended = ended.clone();
+        if let Some(reason) = worker.corrupt.take() {
+            ended.exit = Exit::Corrupt(reason);
+        }
         let mut body = Vec::new();
         if let Some(header) = worker.link.recover(&mut body) {
             if let Ok(completed) = worker.in_flight.complete(&header, super::is_skipped(&header, &body)) {
@@ -146,17 +149,18 @@ impl<L: Link> Driver<L> {
             }
         }
         if let Some((key, items)) = lost.started {
-            items.for_each(|index| self.lose_item(key, index, worker.pid, exit.clone()));
+            items.for_each(|index| self.lose_item(key, index, worker.pid, ended.clone()));
         }
         self.dispatch();
         self.ring();
         Detached { was_ready: was_ready || left_on_request, wants_another: self.wants_worker() }
     }
 
-    fn lose_item(&mut self, key: JobKey, index: usize, pid: u32, exit: Exit) {
+    fn lose_item(&mut self, key: JobKey, index: usize, pid: u32, ended: Ended) {
         let Some(job) = self.jobs.get(key) else { return };
         job.unended -= 1;
-        let error = Error::WorkerLost { task: job.job.task, index, pid, exit };
+        let Ended { exit, report } = ended;
+        let error = Error::WorkerLost { task: job.job.task, index, pid, exit, report: Box::new(report) };
         job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
         if job.fails_fast {
             self.give_up_rest(key);

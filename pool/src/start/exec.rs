@@ -80,8 +80,8 @@ fn wait_for_hello(
             Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the waiting thread ended")),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(exit) = process.collect() {
-            let reason = format!("the executed program {exit} before it answered");
+        if let Some(ended) = process.collect() {
+            let reason = format!("the executed program {} before it answered", ended.exit);
             return Err(io::Error::other(reason));
         }
         if !is_wanted() {
@@ -99,7 +99,7 @@ fn spawn(invitation: &Invitation) -> io::Result<Process> {
         command.arg0(name);
     }
     let child = command.env(VARIABLE, invitation.to_text()).stdin(Stdio::null()).spawn()?;
-    Process::open(child.id())
+    Process::open_executed(child.id())
 }
 
 fn end(process: &Process) {

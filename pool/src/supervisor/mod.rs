@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::exit::Exit;
+use crate::exit::{Ended, Exit};
 use crate::start::Starter;
 use crate::sys::descriptors;
 use crate::sys::event::{self, Event};
@@ -36,7 +36,7 @@ pub(crate) trait Roster: Send + Sync {
     /// A new worker is in this place.
     fn attach(&self, place: usize, link: RingLink, pid: u32);
     /// The worker in this place is gone.
-    fn detach(&self, place: usize, exit: &Exit) -> Departed;
+    fn detach(&self, place: usize, ended: &Ended) -> Departed;
     /// Should empty places be filled?
     fn wants_worker(&self) -> bool;
     /// No worker can be had.
@@ -164,9 +164,9 @@ impl Supervisor {
             }
             self.sleep(slots, wants_workers);
             for place in 0..slots.len() {
-                if let Some(exit) = slots[place].collect() {
-                    let departed = self.roster.detach(place, &exit);
-                    self.judge(slots, place, departed, &exit);
+                if let Some(ended) = slots[place].collect() {
+                    let departed = self.roster.detach(place, &ended);
+                    self.judge(slots, place, departed, &ended.exit);
                 }
             }
             let roster = &self.roster;

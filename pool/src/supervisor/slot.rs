@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::exit::Exit;
+use crate::exit::Ended;
 use crate::sys::process::Process;
 
 /// First pause after a worker that never got ready; it doubles each time.
@@ -116,11 +116,11 @@ impl Slot {
     }
 
     /// Empties the place if its worker ended, and ends what the worker left behind.
-    pub(crate) fn collect(&mut self) -> Option<Exit> {
-        let exit = self.process.as_ref()?.collect()?;
+    pub(crate) fn collect(&mut self) -> Option<Ended> {
+        let ended = self.process.as_ref()?.collect()?;
         self.process = None;
         self.kill_at = None;
-        Some(exit)
+        Some(ended)
     }
 }
 
@@ -129,6 +129,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::exit::Exit;
 
     /// A place with a process that ignores SIGTERM, and has said so.
     #[expect(clippy::zombie_processes, reason = "the place collects it")]
@@ -148,8 +149,8 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             slot.kill_if_due(Instant::now());
-            if let Some(exit) = slot.collect() {
-                return Some(exit);
+            if let Some(ended) = slot.collect() {
+                return Some(ended.exit);
             }
             std::thread::yield_now();
         }

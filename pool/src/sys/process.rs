@@ -1,7 +1,8 @@
 //! Processes: making, watching and ending them.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use rustix::process::{
     pidfd_send_signal, waitid,
 };
 
-use crate::exit::Exit;
+use crate::exit::{Ended, Exit, ExitReport};
 use crate::sys::event;
 
 /// A child process that cannot be confused with another, however often its id is used again.
@@ -21,6 +22,8 @@ pub(crate) struct Process {
     handle: OwnedFd,
     /// Its id, and its group's, may belong to others from now on.
     is_collected: AtomicBool,
+    /// Peak memory that the kernel says was its own and was another's.
+    inherited_peak: u64,
 }
 
 impl Process {
@@ -28,7 +31,7 @@ impl Process {
     pub(crate) fn open(pid: u32) -> io::Result<Self> {
         let id = to_pid(pid)?;
         match pidfd_open(id, PidfdFlags::empty()) {
-            Ok(handle) => Ok(Self { pid, handle, is_collected: AtomicBool::new(false) }),
+            Ok(handle) => Ok(Self { pid, handle, is_collected: AtomicBool::new(false), inherited_peak: 0 }),
             Err(error) => {
                 // Nobody else waits for it, so the id is still its own.
                 let _ = kill_process(id, Signal::KILL);
@@ -36,6 +39,13 @@ impl Process {
                 Err(error.into())
             }
         }
+    }
+
+    /// Takes charge of a child that executed a program. The kernel counts the memory that it left by doing so, which was
+    /// this process's, as its own.
+    pub(crate) fn open_executed(pid: u32) -> io::Result<Self> {
+        let inherited_peak = own_peak_memory().unwrap_or(u64::MAX);
+        Ok(Self { inherited_peak, ..Self::open(pid)? })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -48,15 +58,47 @@ impl Process {
     }
 
     /// Collects the process if it ended, and with it what is left of its group, which it kills.
-    pub(crate) fn collect(&self) -> Option<Exit> {
+    pub(crate) fn collect(&self) -> Option<Ended> {
         let exit = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)?;
         if exit == Exit::Unknown {
             // Somebody else collected it, so that its id may be another's by now.
             self.is_collected.store(true, Ordering::Relaxed);
-        } else {
-            self.kill_family();
+            return Some(exit.into());
         }
-        Some(exit)
+        // Before it is collected, and with it what the kernel counted.
+        let report = self.resources();
+        self.kill_family();
+        Some(Ended { exit, report })
+    }
+
+    /// What the process used, which has ended and is not collected yet.
+    fn resources(&self) -> ExitReport {
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let nobody = std::ptr::null_mut::<libc::siginfo_t>();
+        let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the kernel writes nothing but one `rusage`, to where its last argument points; `nobody` says that the other
+        // thing it could write is not wanted. No library has a call for this form of waiting.
+        let outcome = unsafe {
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PIDFD,
+                self.handle.as_raw_fd(),
+                nobody,
+                options,
+                usage.as_mut_ptr(),
+            )
+        };
+        if outcome != 0 {
+            return ExitReport::default();
+        }
+        // SAFETY: a `rusage` is made of numbers, for which zeroes are values as well.
+        let usage = unsafe { usage.assume_init() };
+        let peak = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024);
+        ExitReport {
+            peak_memory: (peak > self.inherited_peak).then_some(peak),
+            cpu_time: Some(duration(usage.ru_utime) + duration(usage.ru_stime)),
+            ..ExitReport::default()
+        }
     }
 
     /// Makes the process the leader of a group of its own; it must be a child that has not executed anything.
@@ -136,6 +178,18 @@ impl Process {
 
 fn to_pid(pid: u32) -> io::Result<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_micros(part(time.tv_usec))
+}
+
+/// The most memory that this process had resident at a time since it executed its program.
+fn own_peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let field = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    field.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The id of this process.
