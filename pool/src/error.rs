@@ -50,7 +50,11 @@ pub enum Error {
         backtrace: Option<String>,
     },
     /// The worker process died while it ran this item. Whether the item had effects is unknown.
-    #[error("worker {pid} was lost while running item {index} of task `{task}`: {exit}{}", tail(report))]
+    #[error(
+        "worker {pid} was lost while running item {index} of task `{task}`: {exit}{}{}",
+        cost(*attempts),
+        tail(report)
+    )]
     WorkerLost {
         /// Name of the task.
         task: &'static str,
@@ -62,18 +66,24 @@ pub enum Error {
         exit: Exit,
         /// What else is known: peak memory, CPU time, whether a limit of the pool's had to do with it.
         report: Box<ExitReport>,
+        /// How often the item was tried: 1, unless the job has [retries](crate::Options::retries).
+        attempts: u32,
     },
-    /// The item ran longer than the job allows, and its worker was ended.
-    #[error("item {index} of task `{task}` ran longer than {limit:?}")]
+    /// The item ran longer than its job allows, and its worker was ended; or the job's deadline came first.
+    #[error("item {index} of task `{task}` {limit}{}", cost(*attempts))]
     TimedOut {
         /// Name of the task.
         task: &'static str,
         /// Place of the item in its job, counted from 0.
         index: usize,
         /// The limit that was set.
-        limit: Duration,
+        limit: TimeLimit,
+        /// Process id of the worker that was ended for it; `None` at a job's deadline.
+        pid: Option<u32>,
+        /// How often the item was tried: 1, unless the job has [retries](crate::Options::retries); 0 at a job's deadline.
+        attempts: u32,
     },
-    /// The item was cancelled before it started, or the job it belongs to was.
+    /// The item was cancelled, or the job it belongs to was. `index` is then the lowest item that had not ended.
     #[error("item {index} of task `{task}` was cancelled")]
     Cancelled {
         /// Name of the task.
@@ -185,6 +195,39 @@ pub enum Error {
 /// A report as the end of a sentence.
 fn tail(report: &ExitReport) -> String {
     if report.is_empty() { String::new() } else { format!("; {report}") }
+}
+
+/// The limit on time that an item, or a job, exceeded.
+///
+/// # Examples
+///
+/// ```
+/// use pool::TimeLimit;
+/// use std::time::Duration;
+///
+/// assert_eq!(TimeLimit::Timeout(Duration::from_millis(50)).to_string(), "ran longer than 50ms");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeLimit {
+    /// The [`timeout`](crate::Options::timeout) of each item.
+    Timeout(Duration),
+    /// The [`deadline`](crate::Options::deadline) of the job.
+    Deadline,
+}
+
+impl std::fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TimeLimit::Timeout(limit) => write!(f, "ran longer than {limit:?}"),
+            TimeLimit::Deadline => f.write_str("had not ended when the deadline of its job came"),
+        }
+    }
+}
+
+/// What it cost to try an item several times.
+fn cost(attempts: u32) -> String {
+    if attempts > 1 { format!("; it was tried {attempts} times") } else { String::new() }
 }
 
 /// Which half of a call an encoding error is about.

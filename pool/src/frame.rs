@@ -21,7 +21,7 @@ pub(crate) struct FrameHeader {
     pub(crate) first: u32,
     /// Number of entries in the body.
     pub(crate) count: u32,
-    /// On the way back: how many of the entries are no success.
+    /// On the way back: how many of the entries are no success. On the way out: [`TIMED`](Self::TIMED) or 0.
     pub(crate) failed: u32,
     /// On the way out, set later and in place: what is to be skipped.
     pub(crate) revoked: u32,
@@ -31,6 +31,8 @@ impl FrameHeader {
     pub(crate) const SIZE: usize = 40;
     /// Where [`revoked`](Self::revoked) lies.
     pub(crate) const REVOKED_OFFSET: usize = 36;
+    /// Value of [`failed`](Self::failed) on the way out: when each item starts is to be noted.
+    pub(crate) const TIMED: u32 = 1;
     /// Value of [`revoked`](Self::revoked): all of the chunk, unless the worker has begun it.
     pub(crate) const SKIP_WHOLE: u32 = 1;
     /// Value of [`revoked`](Self::revoked): every item that has not started.

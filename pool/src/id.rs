@@ -47,7 +47,7 @@ pub(crate) const fn fnv1a(mut hash: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Finds one job in the driver's table; a key outlives its job and then finds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct JobKey {
     pub(crate) place: u32,
     /// Tells the jobs apart that had this place.

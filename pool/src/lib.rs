@@ -211,7 +211,7 @@ pub mod __private;
 
 pub use builder::PoolBuilder;
 pub use codec::CodecError;
-pub use error::{Error, Part, Result};
+pub use error::{Error, Part, Result, TimeLimit};
 pub use exit::{Exit, ExitReport, LastPanic, Limit};
 pub use job::async_result::AsyncResult;
 pub use job::imap::Imap;
@@ -219,6 +219,7 @@ pub use options::Options;
 pub use pool::Pool;
 pub use start::StartMethod;
 pub use task::{Arguments, OneArgument, StarArguments, Task};
+pub use worker::interrupted;
 
 /// Marks a `main` in which workers begin.
 ///

@@ -372,7 +372,7 @@ impl Pool {
     /// ```
     pub fn worker_pids(&self) -> Vec<u32> {
         // A fork of this process has none.
-        match self.pump.check_owner() {
+        match self.pump.check_caller() {
             Ok(()) => self.pump.with_driver(|driver| driver.worker_pids()),
             Err(_) => Vec::new(),
         }
@@ -397,7 +397,7 @@ impl Pool {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn close(&self) {
-        if self.pump.check_owner().is_err() {
+        if self.pump.check_caller().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -425,7 +425,7 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn terminate(&self) {
-        if self.pump.check_owner().is_err() {
+        if self.pump.check_caller().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -455,7 +455,7 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn join(&self) -> Result<()> {
-        self.pump.check_owner()?;
+        self.pump.check_caller()?;
         if !self.has_stopped.load(Ordering::SeqCst) {
             return Err(Error::StillRunning);
         }
@@ -483,7 +483,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.pump.check_owner().is_err() {
+        if self.pump.check_caller().is_err() {
             // The threads live in the owner only; there is nothing here to wait for.
             let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
             std::mem::forget(threads);

@@ -38,8 +38,10 @@ modules! {
     options
     panics
     parent_death
+    retries
     start_methods
     tasks
     terminate
+    time_limits
     worker_lost
 }

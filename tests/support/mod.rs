@@ -7,6 +7,7 @@
 pub mod case;
 pub mod census;
 pub mod fickle;
+pub mod limited;
 pub mod processes;
 pub mod program;
 pub mod report;

@@ -56,10 +56,12 @@ impl<L: Link> Driver<L> {
             let size = job.chunk_size.unwrap_or_else(|| self.rule_list[rule].size(workers, remaining) as u32);
             let size = size.min(u32::try_from(worker.quota).unwrap_or(u32::MAX));
             let Some(block) = job.cut(size, L::MAX_BODY) else { continue };
+            let limits = job.limits();
             let header = FrameHeader {
                 chunk: worker.in_flight.next_number(),
                 task_or_nanos: job.task.raw(),
                 count: block.count,
+                failed: if limits.is_set() { FrameHeader::TIMED } else { 0 },
                 ..FrameHeader::new(Kind::Run)
             };
             match worker.link.try_send(header, block.bytes()) {
@@ -69,7 +71,10 @@ impl<L: Link> Driver<L> {
                     worker.quota -= u64::from(block.count);
                     worker.unrung = true;
                     self.rule_list[rule].sent(block.count as usize);
-                    worker.in_flight.insert(key, block, sent);
+                    worker.in_flight.insert(key, block, sent, limits);
+                    if let Some(first) = limits.first() {
+                        self.timers.look_at_limits(Instant::now() + first);
+                    }
                     self.retire_if_spent(place);
                     self.jobs.rotate();
                 }
@@ -122,7 +127,7 @@ impl<L: Link> Driver<L> {
     /// Chunks are queued at a worker because items like them were short. One that is not, or that waits for
     /// another item, must not hold up those behind it.
     pub(super) fn share_out(&mut self) {
-        self.look_again = None;
+        self.timers.stall = None;
         let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
         if self.jobs.whose_turn().is_some() || !self.slots.iter().filter_map(Slot::get).any(is_idle) {
             return;
@@ -138,7 +143,7 @@ impl<L: Link> Driver<L> {
             }
             let due = watched.since + PATIENCE;
             if due > now {
-                self.look_again = Some(self.look_again.map_or(due, |other| other.min(due)));
+                self.timers.stall = Some(self.timers.stall.map_or(due, |other| other.min(due)));
                 continue;
             }
             watched.is_stalled = true;
@@ -155,7 +160,7 @@ impl<L: Link> Driver<L> {
                 self.jobs.queue(key);
             }
         }
-        self.look_again = Some(Instant::now() + PATIENCE);
+        self.timers.stall = Some(Instant::now() + PATIENCE);
         self.dispatch();
     }
 

@@ -4,13 +4,14 @@
 //! that enters leaves exactly once: by [`complete`](InFlight::complete) or by [`lose`](InFlight::lose).
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::time::Instant;
 
 use crate::driver::chunk::Load;
+use crate::driver::limits::Limits;
 use crate::frame::FrameHeader;
 use crate::id::JobKey;
 use crate::job::block::Block;
-use crate::transport::link::{Corrupt, Sent};
+use crate::transport::link::{Corrupt, Running, Sent};
 
 /// A chunk in the hands of a worker.
 #[derive(Debug)]
@@ -22,6 +23,27 @@ pub(crate) struct Chunk {
     /// Items answered.
     done: u32,
     recall: Recall,
+    pub(crate) limits: Limits,
+    /// An item whose end was told before it was answered.
+    decided: Option<u32>,
+    /// Its job was ended, and by then its running item is to be as well.
+    pub(crate) end_by: Option<Instant>,
+}
+
+impl Chunk {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Place in its job of an item of this chunk.
+    pub(crate) fn index_of(&self, item: u32) -> usize {
+        self.block.first + item as usize
+    }
+
+    /// Place in its job of the first item that has not ended.
+    pub(crate) fn next_index(&self) -> usize {
+        self.index_of(self.done + u32::from(self.decided == Some(self.done)))
+    }
 }
 
 /// Whether a chunk was asked back, and with what success.
@@ -51,13 +73,19 @@ pub(crate) struct Completed {
     pub(crate) first: usize,
     /// If the worker skipped them because the chunk was asked back, these are to be sent again.
     pub(crate) recalled: Option<Block>,
+    /// Which of them, counted from the first, was ended before.
+    pub(crate) decided: Option<u32>,
+    /// What was sent, if some of it failed.
+    pub(crate) block: Option<Block>,
 }
 
 /// What becomes of the items of a worker that died.
 #[derive(Debug, Default)]
 pub(crate) struct Lost {
     /// The item that it was running; several only if what it said of the ones before could not be read.
-    pub(crate) started: Option<(JobKey, Range<usize>)>,
+    pub(crate) started: Option<(JobKey, Block)>,
+    /// The one of those that was ended before.
+    pub(crate) decided: Option<usize>,
     /// What it had not started, oldest first.
     pub(crate) unstarted: Vec<(JobKey, Block)>,
 }
@@ -69,7 +97,7 @@ impl InFlight {
     }
 
     /// Notes that a chunk was sent.
-    pub(crate) fn insert(&mut self, job: JobKey, block: Block, sent: Sent) {
+    pub(crate) fn insert(&mut self, job: JobKey, block: Block, sent: Sent, limits: Limits) {
         self.last_number += 1;
         self.items += block.count as usize;
         self.bytes += block.bytes().len();
@@ -80,6 +108,9 @@ impl InFlight {
             block,
             done: 0,
             recall: Recall::No,
+            limits,
+            decided: None,
+            end_by: None,
         });
     }
 
@@ -93,6 +124,44 @@ impl InFlight {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter()
+    }
+
+    /// The chunk with these low 32 bits of its number.
+    pub(crate) fn find(&self, number: u32) -> Option<&Chunk> {
+        self.chunks.iter().find(|chunk| chunk.number as u32 == number)
+    }
+
+    /// The first chunk whose items' time is limited: whether others are before it, its number, its limits.
+    pub(crate) fn first_limited(&self) -> Option<(bool, u64, Limits)> {
+        let place = self.chunks.iter().position(|chunk| chunk.limits.is_set())?;
+        Some((place > 0, self.chunks[place].number, self.chunks[place].limits))
+    }
+
+    /// Notes that an item's end was told.
+    pub(crate) fn decide(&mut self, running: Running) {
+        if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.number as u32 == running.chunk) {
+            chunk.decided = Some(running.item);
+        }
+    }
+
+    /// Sets when the chunks of a job that was ended are to be over; false if there are none.
+    pub(crate) fn end_chunks_of(&mut self, job: JobKey, end_by: Instant) -> bool {
+        let mut any = false;
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.job == job) {
+            chunk.end_by = Some(end_by);
+            any = true;
+        }
+        any
+    }
+
+    /// When the first chunk is to be over that was ended.
+    pub(crate) fn end_by(&self) -> Option<Instant> {
+        self.chunks.iter().filter_map(|chunk| chunk.end_by).min()
+    }
+
+    /// Forgets when chunks are to be over, because none of them was begun.
+    pub(crate) fn forget_ends(&mut self) {
+        self.chunks.iter_mut().for_each(|chunk| chunk.end_by = None);
     }
 
     /// Takes out what a frame answers; `None` if that is of no interest any more. `skipped`: all of it.
@@ -123,6 +192,13 @@ impl InFlight {
             job: chunk.job,
             first: chunk.block.first + header.first as usize,
             recalled: (recall == Recall::Asked && skipped)
+                .then(|| chunk.block.clone().part(header.first, header.count))
+                .flatten(),
+            decided: chunk
+                .decided
+                .and_then(|item| item.checked_sub(header.first))
+                .filter(|item| *item < header.count),
+            block: (header.failed > 0 && !skipped)
                 .then(|| chunk.block.clone().part(header.first, header.count))
                 .flatten(),
         };
@@ -166,16 +242,18 @@ impl InFlight {
         Some((front.number, front.done, has_queued))
     }
 
-    /// Takes everything out, because the worker died; `running` is what it said last.
-    pub(crate) fn lose(&mut self, running: (u32, u32)) -> Lost {
+    /// Takes everything out, because the worker died; `running` is the item that it was at.
+    pub(crate) fn lose(&mut self, running: Running) -> Lost {
         let mut lost = Lost::default();
         for chunk in self.chunks.drain(..).filter(|chunk| chunk.recall != Recall::Taken) {
             let mut ended = chunk.done;
-            if chunk.number as u32 == running.0 && (chunk.done..chunk.block.count).contains(&running.1) {
+            let begun = running.item + u32::from(running.is_begun);
+            if chunk.number as u32 == running.chunk && (chunk.done + 1..=chunk.block.count).contains(&begun) {
                 // Whatever was begun may have had effects, so it is not begun again.
-                ended = running.1 + 1;
-                let begun = chunk.block.first + chunk.done as usize..chunk.block.first + ended as usize;
-                lost.started = Some((chunk.job, begun));
+                ended = begun;
+                let block = chunk.block.clone().part(chunk.done, begun - chunk.done);
+                lost.started = block.map(|block| (chunk.job, block));
+                lost.decided = chunk.decided.map(|item| chunk.index_of(item));
             }
             if let Some(rest) = chunk.block.skip(ended) {
                 lost.unstarted.push((chunk.job, rest));
@@ -202,10 +280,18 @@ mod tests {
             for _ in 0..*size {
                 append_entry::<()>(&mut body, |_| Ok(Status::Ok)).unwrap();
             }
-            in_flight.insert(JOB, Block::take(first, *size, &mut body), Sent(0));
+            in_flight.insert(JOB, Block::take(first, *size, &mut body), Sent(0), Limits::default());
             first += *size as usize;
         }
         in_flight
+    }
+
+    fn begun(chunk: u32, item: u32) -> Running {
+        Running { chunk, item, is_begun: true }
+    }
+
+    fn started(lost: &Lost) -> Option<std::ops::Range<usize>> {
+        lost.started.as_ref().map(|(_, block)| block.first..block.first + block.count as usize)
     }
 
     fn answer(chunk: u64, first: u32, count: u32) -> FrameHeader {
@@ -234,16 +320,16 @@ mod tests {
     fn only_the_running_item_is_lost_and_what_is_behind_it_is_not_started() {
         let mut in_flight = with_chunks(&[4, 2]);
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
-        let lost = in_flight.lose((1, 1));
-        assert_eq!(lost.started, Some((JOB, 101..102)));
+        let lost = in_flight.lose(begun(1, 1));
+        assert_eq!(started(&lost), Some(101..102));
         let rest: Vec<_> = lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect();
         assert_eq!(rest, [(102, 2), (104, 2)]);
     }
 
     #[test]
     fn no_item_that_was_begun_is_begun_again_even_if_its_result_could_not_be_read() {
-        let lost = with_chunks(&[5]).lose((1, 2));
-        assert_eq!(lost.started, Some((JOB, 100..103)));
+        let lost = with_chunks(&[5]).lose(begun(1, 2));
+        assert_eq!(started(&lost), Some(100..103));
         assert_eq!(
             lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(),
             [(103, 2)]
@@ -255,8 +341,8 @@ mod tests {
         let mut in_flight = with_chunks(&[2, 2]);
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         // It had finished item 0, the last one that it said it was running.
-        let lost = in_flight.lose((1, 0));
-        assert_eq!(lost.started, None);
+        let lost = in_flight.lose(begun(1, 0));
+        assert_eq!(started(&lost), None);
         assert_eq!(lost.unstarted.iter().map(|(_, block)| block.count).sum::<u32>(), 3);
     }
 
@@ -291,7 +377,28 @@ mod tests {
     fn what_was_taken_back_is_not_lost_with_its_worker() {
         let mut in_flight = with_chunks(&[1, 2]);
         in_flight.recall(|_, _| true);
-        let lost = in_flight.lose((2, 0));
-        assert_eq!((lost.started, lost.unstarted.len()), (None, 1));
+        let lost = in_flight.lose(begun(2, 0));
+        assert_eq!((started(&lost), lost.unstarted.len()), (None, 1));
+    }
+
+    #[test]
+    fn an_item_that_a_halted_worker_said_it_would_not_begin_is_not_lost() {
+        let lost = with_chunks(&[3]).lose(Running { is_begun: false, ..begun(1, 0) });
+        assert_eq!((started(&lost), lost.unstarted[0].1.count), (None, 3));
+        // The two before it were begun, and nothing is known of them.
+        let lost = with_chunks(&[3]).lose(Running { is_begun: false, ..begun(1, 2) });
+        assert_eq!((started(&lost), lost.unstarted[0].1.count), (Some(100..102), 1));
+    }
+
+    #[test]
+    fn an_item_whose_end_was_told_is_known_in_its_answer_and_when_its_worker_dies() {
+        let mut in_flight = with_chunks(&[4]);
+        in_flight.decide(begun(1, 2));
+        assert_eq!(in_flight.complete(&answer(1, 0, 2), false).unwrap().unwrap().decided, None);
+        assert_eq!(in_flight.chunks[0].next_index(), 103);
+        assert_eq!(in_flight.complete(&answer(1, 2, 1), false).unwrap().unwrap().decided, Some(0));
+        let mut in_flight = with_chunks(&[4]);
+        in_flight.decide(begun(1, 2));
+        assert_eq!(in_flight.lose(begun(1, 2)).decided, Some(102));
     }
 }

@@ -2,12 +2,38 @@
 //!
 //! Jobs with something to send take turns, a chunk each, so a long job does not hold up a short one that came later.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::driver::limits::Limits;
+use crate::driver::retries::RetryIf;
 use crate::id::{JobKey, TaskId};
 use crate::job::Job;
 use crate::job::block::Block;
+
+/// What a job asks for beside its items.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobOptions {
+    pub(crate) chunk_size: Option<u32>,
+    pub(crate) fails_fast: bool,
+    /// The usual job has none, and a million of them should not pay for it.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What only some jobs ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) limits: Limits,
+    /// When the job as a whole ends.
+    pub(crate) deadline: Option<Instant>,
+    /// How many times an item is tried again.
+    pub(crate) retries: u32,
+    /// Which failures, beside lost workers and time limits, are tried again.
+    pub(crate) retry_if: Option<RetryIf>,
+    /// How often items failed so far, as far as they did.
+    pub(crate) attempts: BTreeMap<usize, u32>,
+}
 
 /// What the driver knows of an open job.
 #[derive(Debug)]
@@ -19,6 +45,9 @@ pub(crate) struct OpenJob {
     pub(crate) chunk_size: Option<u32>,
     /// The rest is given up at the first failure.
     pub(crate) fails_fast: bool,
+    extras: Option<Box<Extras>>,
+    /// Items pushed so far.
+    pub(crate) pushed: usize,
     /// More may be pushed.
     pub(crate) input_open: bool,
     /// The caller wants to be told when input is wanted.
@@ -36,19 +65,16 @@ pub(crate) struct OpenJob {
 }
 
 impl OpenJob {
-    pub(crate) fn new(
-        job: Arc<Job>,
-        task: TaskId,
-        rule: u32,
-        chunk_size: Option<u32>,
-        fails_fast: bool,
-    ) -> Self {
+    pub(crate) fn new(job: Arc<Job>, task: TaskId, rule: u32, options: JobOptions) -> Self {
+        let JobOptions { chunk_size, fails_fast, extras } = options;
         Self {
             job,
             task,
             rule,
             chunk_size,
             fails_fast,
+            extras,
+            pushed: 0,
             input_open: true,
             is_hungry: false,
             gave_up: false,
@@ -60,8 +86,45 @@ impl OpenJob {
         }
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.extras.as_ref().map_or_else(Limits::default, |extras| extras.limits)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.extras.as_ref().and_then(|extras| extras.deadline)
+    }
+
+    /// How many times an item may be tried again.
+    pub(crate) fn retries(&self) -> u32 {
+        self.extras.as_ref().map_or(0, |extras| extras.retries)
+    }
+
+    pub(crate) fn retry_if(&self) -> Option<RetryIf> {
+        self.extras.as_ref().and_then(|extras| extras.retry_if.clone())
+    }
+
+    /// Tells whether an item that fails now is tried again.
+    pub(crate) fn may_retry(&self, index: usize) -> bool {
+        let Some(extras) = &self.extras else { return false };
+        !self.gave_up && extras.attempts.get(&index).copied().unwrap_or(0) < extras.retries
+    }
+
+    /// Notes that an item failed; returns how often it has, if the job tries items again, and else 1.
+    pub(crate) fn count_attempt(&mut self, index: usize) -> u32 {
+        let Some(extras) = self.extras.as_mut().filter(|extras| extras.retries > 0) else { return 1 };
+        let attempts = extras.attempts.entry(index).or_insert(0);
+        *attempts += 1;
+        *attempts
+    }
+
+    /// The lowest item that was not sent.
+    pub(crate) fn lowest_unsent(&self) -> Option<usize> {
+        self.next.iter().chain(&self.later).map(|block| block.first).min()
+    }
+
     /// Adds items at the end.
     pub(crate) fn push_back(&mut self, block: Block) {
+        self.pushed = self.pushed.max(block.first + block.count as usize);
         self.unsent += block.count as usize;
         if self.next.is_none() { self.next = Some(block) } else { self.later.push_back(block) }
     }

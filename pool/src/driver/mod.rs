@@ -9,7 +9,10 @@ mod chunk;
 mod dispatch;
 mod in_flight;
 mod jobs;
+mod limits;
 pub(crate) mod pump;
+mod retries;
+mod timers;
 mod workers;
 #[cfg(test)]
 mod tests;
@@ -22,11 +25,16 @@ use crate::error::Error;
 use crate::frame::{Entries, FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
-use crate::job::{Delivery, Job, sink};
+use crate::job::{Delivery, Job, Rest, sink};
 use crate::transport::link::{Corrupt, Link};
 use chunk::Rule;
 use in_flight::Completed;
+pub(crate) use jobs::{Extras, JobOptions};
 use jobs::{Jobs, OpenJob};
+pub(crate) use limits::Limits;
+use retries::Question;
+pub(crate) use retries::RetryIf;
+use timers::Timers;
 use workers::{Slot, State};
 
 /// A call that every worker makes once: the initializer or the finalizer.
@@ -47,13 +55,6 @@ pub(crate) struct Rules {
     pub(crate) max_items: Option<u64>,
 }
 
-/// What a job asks for beside its items.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct JobOptions {
-    pub(crate) chunk_size: Option<u32>,
-    pub(crate) fails_fast: bool,
-}
-
 /// What is to be done once the lock is released.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
@@ -61,6 +62,10 @@ pub(crate) struct Effects {
     pub(crate) notify: Vec<Arc<Job>>,
     /// Places and process ids of workers that are of no more use.
     pub(crate) kill: Vec<(usize, u32)>,
+    /// The same of workers that are to be ended gently first.
+    pub(crate) end: Vec<(usize, u32)>,
+    /// Items whose fate user code decides; the answers come back by [`Driver::answer`].
+    pub(crate) ask: Vec<Question>,
     /// The supervisor should look: workers were told to leave.
     pub(crate) wake_supervisor: bool,
     /// All workers are to be ended.
@@ -90,8 +95,7 @@ pub(crate) struct Driver<L> {
     chunks_sent: u64,
     /// A worker could not be told to leave, because its ring was full.
     leave_again: bool,
-    /// When to see whether a worker still makes no progress.
-    look_again: Option<Instant>,
+    timers: Timers,
 }
 
 impl<L: Link> Driver<L> {
@@ -106,7 +110,7 @@ impl<L: Link> Driver<L> {
             effects: Effects::default(),
             chunks_sent: 0,
             leave_again: false,
-            look_again: None,
+            timers: Timers::default(),
         }
     }
 
@@ -116,7 +120,7 @@ impl<L: Link> Driver<L> {
 
     /// Open jobs, and whatever else needs somebody to drive.
     pub(crate) fn open_jobs(&self) -> usize {
-        self.jobs.len() + usize::from(self.leave_again)
+        self.jobs.len() + usize::from(self.leave_again || self.timers.limits.is_some())
     }
 
     pub(crate) fn worker_pids(&self) -> Vec<u32> {
@@ -142,7 +146,13 @@ impl<L: Link> Driver<L> {
             rule_list.push(Rule::default());
             (rule_list.len() - 1) as u32
         });
-        Ok(self.jobs.insert(OpenJob::new(job, task, rule, options.chunk_size, options.fails_fast)))
+        let job = OpenJob::new(job, task, rule, options);
+        let deadline = job.deadline();
+        let key = self.jobs.insert(job);
+        if let Some(deadline) = deadline {
+            self.timers.set_deadline(deadline, key);
+        }
+        Ok(key)
     }
 
     /// Adds items to a job.
@@ -159,12 +169,11 @@ impl<L: Link> Driver<L> {
 
     /// Ends an item that never leaves the caller.
     pub(crate) fn fail_item(&mut self, key: JobKey, index: usize, error: Error) {
-        let Some(job) = self.jobs.get(key) else { return };
-        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
-        if job.fails_fast {
-            self.give_up_rest(key);
+        if let Some(job) = self.jobs.get(key) {
+            job.pushed = job.pushed.max(index + 1);
+            job.unended += 1;
+            self.fail(key, index, error);
         }
-        self.notify_and_close(key);
     }
 
     /// Says that a job gets no more items.
@@ -177,14 +186,18 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// Ends a job as a whole; false if it had ended.
-    pub(crate) fn cancel(&mut self, key: JobKey) -> bool {
-        let Some(job) = self.jobs.remove(key) else { return false };
-        job.job.abort(Error::Cancelled { task: job.job.task, index: 0 });
-        self.effects.notify.push(job.job);
-        self.revoke(key);
-        self.leave_if_done();
-        true
+    /// Cancels a job; false if it had ended.
+    pub(crate) fn cancel(&mut self, key: JobKey, rest: Rest) -> bool {
+        self.end_job(key, rest, |task, index| Error::Cancelled { task, index })
+    }
+
+    /// Takes a job out of the table.
+    fn remove_job(&mut self, key: JobKey) -> Option<OpenJob> {
+        let job = self.jobs.remove(key)?;
+        if let Some(deadline) = job.deadline() {
+            self.timers.clear_deadline(deadline, key);
+        }
+        Some(job)
     }
 
     /// Asks workers to skip what they have of a job and have not started.
@@ -201,7 +214,7 @@ impl<L: Link> Driver<L> {
         let Some(job) = self.jobs.get(key) else { return };
         job.input_open = false;
         job.gave_up = true;
-        job.unended -= job.drop_unsent();
+        job.unended -= job.drop_unsent() + self.timers.drop_retries(key);
         self.revoke(key);
     }
 
@@ -210,7 +223,7 @@ impl<L: Link> Driver<L> {
         let Some(job) = self.jobs.get(key) else { return };
         if job.is_over() {
             job.job.settle();
-            if let Some(job) = self.jobs.remove(key) {
+            if let Some(job) = self.remove_job(key) {
                 self.effects.notify.push(job.job);
             }
             self.leave_if_done();
@@ -229,6 +242,7 @@ impl<L: Link> Driver<L> {
         for place in 0..self.slots.len() {
             progress |= self.receive(place);
         }
+        self.keep_time();
         self.dispatch();
         self.share_out();
         if std::mem::take(&mut self.leave_again) {
@@ -247,7 +261,7 @@ impl<L: Link> Driver<L> {
 
     /// When a [`turn`](Self::turn) is due even if nothing comes in.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.look_again
+        self.timers.due()
     }
 
     fn receive(&mut self, place: usize) -> bool {
@@ -303,10 +317,11 @@ impl<L: Link> Driver<L> {
 
     /// Delivers results to their job.
     fn settle(&mut self, completed: Option<Completed>, header: &FrameHeader, body: Vec<u8>) {
-        let Some(Completed { job: key, first, recalled }) = completed else { return };
+        let Some(completed) = completed else { return };
+        let (key, first) = (completed.job, completed.first);
         let Some(job) = self.jobs.get(key) else { return };
-        if let (Some(block), false) = (recalled, job.gave_up) {
-            job.push_front(block);
+        if let (Some(block), false) = (&completed.recalled, job.gave_up) {
+            job.push_front(block.clone());
             self.jobs.queue(key);
             return;
         }
@@ -314,6 +329,9 @@ impl<L: Link> Driver<L> {
             let rule = &mut self.rule_list[job.rule as usize];
             rule.learn(header.count, header.task_or_nanos);
             rule.settle();
+        }
+        if completed.decided.is_some() || header.failed > 0 && job.retry_if().is_some() {
+            return self.settle_one_by_one(&completed, header, &body);
         }
         job.unended -= header.count as usize;
         job.job.deliver(Delivery::Results { first, count: header.count, body });
@@ -364,6 +382,7 @@ impl<L: Link> Driver<L> {
             job.job.abort(error.clone());
             self.effects.notify.push(job.job);
         }
+        self.timers = Timers::default();
         self.phase = Phase::Ended(error);
         self.effects.end_workers = true;
     }

@@ -8,6 +8,7 @@
 //! Whoever changes the driver carries out the effects after unlocking, and rings the bell for the leader if it is
 //! not the leader itself.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -19,6 +20,7 @@ use crate::driver::{Driver, Effects};
 use crate::error::Error;
 use crate::exit::Ended;
 use crate::id::JobKey;
+use crate::job::Rest;
 use crate::job::block::Block;
 use crate::job::{Demand, Engine, Hook, Job, Until};
 use crate::supervisor::{Commands, Departed, Roster};
@@ -57,6 +59,27 @@ pub(crate) struct Pump {
 impl std::fmt::Debug for Pump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pump").field("open_jobs", &self.open_jobs).finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Whether this thread runs a user's `retry_if`. It may hold the lead then, so nothing can be waited for.
+    static ASKS: Asks = const { Asks(Cell::new(false)) };
+}
+
+struct Asks(Cell<bool>);
+
+impl Asks {
+    fn is_on(&self) -> bool {
+        self.0.get()
+    }
+
+    /// `code` does not panic.
+    fn during<R>(&self, code: impl FnOnce() -> R) -> R {
+        let before = self.0.replace(true);
+        let result = code();
+        self.0.set(before);
+        result
     }
 }
 
@@ -112,9 +135,22 @@ impl Pump {
     }
 
     /// Does what must not be done under the lock; tells whether anybody has news.
-    fn carry_out(&self, effects: Effects) -> bool {
+    fn carry_out(&self, mut effects: Effects) -> bool {
+        let answers: Vec<_> = std::mem::take(&mut effects.ask)
+            .into_iter()
+            .map(|question| ASKS.with(|asks| asks.during(|| question.ask())))
+            .collect();
+        let mut has_news = false;
+        if !answers.is_empty() {
+            let ((), more) =
+                self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
+            has_news = self.carry_out(more);
+        }
         for (place, pid) in effects.kill {
             self.commands.kill(place, pid);
+        }
+        for (place, pid) in effects.end {
+            self.commands.end(place, pid);
         }
         if effects.end_workers {
             self.commands.terminate();
@@ -122,7 +158,7 @@ impl Pump {
             self.commands.wake();
         }
         effects.notify.iter().for_each(|job| job.notify());
-        !effects.notify.is_empty()
+        has_news || !effects.notify.is_empty()
     }
 
     fn has_open_jobs(&self) -> bool {
@@ -312,28 +348,30 @@ impl Pump {
 
 /// A fork of this process shares the workers' memory and has a copy of the driver's lock; it must leave both alone.
 impl Engine for Pump {
-    fn check_owner(&self) -> Result<(), Error> {
-        if process::fork_generation() == self.generation {
-            Ok(())
-        } else {
+    fn check_caller(&self) -> Result<(), Error> {
+        if process::fork_generation() != self.generation {
             Err(Error::ForkedChild { owner: self.owner })
+        } else if ASKS.with(Asks::is_on) {
+            Err(Error::WouldDeadlock { call: "a call to the pool" })
+        } else {
+            Ok(())
         }
     }
 
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
-        if self.check_owner().is_err() {
+        if self.check_caller().is_err() {
             return until.holds(job);
         }
         self.wait_until(Some(job), &|| until.holds(job), deadline)
     }
 
     fn demand(&self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
-        self.check_owner().ok()?;
+        self.check_caller().ok()?;
         self.with_driver(|driver| driver.demand(key, remaining))
     }
 
     fn push(&self, key: JobKey, block: Block) {
-        if self.check_owner().is_ok() {
+        if self.check_caller().is_ok() {
             self.with_driver(|driver| {
                 driver.push(key, block);
                 driver.turn();
@@ -342,19 +380,19 @@ impl Engine for Pump {
     }
 
     fn fail_item(&self, key: JobKey, index: usize, error: Error) {
-        if self.check_owner().is_ok() {
+        if self.check_caller().is_ok() {
             self.with_driver(|driver| driver.fail_item(key, index, error));
         }
     }
 
     fn finish_input(&self, key: JobKey) {
-        if self.check_owner().is_ok() {
+        if self.check_caller().is_ok() {
             self.with_driver(|driver| driver.finish_input(key));
         }
     }
 
-    fn cancel(&self, key: JobKey) -> bool {
-        self.check_owner().is_ok() && self.with_driver(|driver| driver.cancel(key))
+    fn cancel(&self, key: JobKey, rest: Rest) -> bool {
+        self.check_caller().is_ok() && self.with_driver(|driver| driver.cancel(key, rest))
     }
 
     fn announce(&self, job: &Job) {

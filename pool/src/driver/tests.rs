@@ -12,14 +12,14 @@ use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 const TASK: TaskId = TaskId::of("tests::echo");
 
 /// A driver with this many workers that are ready.
-fn ready(workers: usize, rules: Rules) -> (Driver<InMemoryLink>, Vec<FakeWorker>) {
+pub(super) fn ready(workers: usize, rules: Rules) -> (Driver<InMemoryLink>, Vec<FakeWorker>) {
     let mut driver = Driver::new(workers, rules);
     let fakes = (0..workers).map(|place| add_worker(&mut driver, place)).collect();
     driver.turn();
     (driver, fakes)
 }
 
-fn add_worker(driver: &mut Driver<InMemoryLink>, place: usize) -> FakeWorker {
+pub(super) fn add_worker(driver: &mut Driver<InMemoryLink>, place: usize) -> FakeWorker {
     let (link, fake) = link(1000);
     driver.attach(place, link, 100 + place as u32);
     fake.get_ready();
@@ -27,14 +27,18 @@ fn add_worker(driver: &mut Driver<InMemoryLink>, place: usize) -> FakeWorker {
     fake
 }
 
-fn open(driver: &mut Driver<InMemoryLink>, options: JobOptions) -> (Arc<Job>, JobKey) {
+pub(super) fn open(driver: &mut Driver<InMemoryLink>, options: JobOptions) -> (Arc<Job>, JobKey) {
     let job = Arc::new(Job::new("echo"));
     let key = driver.open(job.clone(), TASK, options).expect("the driver is open");
     (job, key)
 }
 
 /// A job whose items are the numbers up to `count`, a byte each, all of them pushed.
-fn numbers(driver: &mut Driver<InMemoryLink>, count: u8, options: JobOptions) -> (Arc<Job>, JobKey) {
+pub(super) fn numbers(
+    driver: &mut Driver<InMemoryLink>,
+    count: u8,
+    options: JobOptions,
+) -> (Arc<Job>, JobKey) {
     let (job, key) = open(driver, options);
     driver.push(key, block(0, count));
     driver.finish_input(key);
@@ -42,7 +46,7 @@ fn numbers(driver: &mut Driver<InMemoryLink>, count: u8, options: JobOptions) ->
     (job, key)
 }
 
-fn block(first: u8, count: u8) -> Block {
+pub(super) fn block(first: u8, count: u8) -> Block {
     let mut body = Vec::new();
     for number in first..first + count {
         append_entry::<()>(&mut body, |out| {
@@ -54,12 +58,12 @@ fn block(first: u8, count: u8) -> Block {
     Block::take(first as usize, u32::from(count), &mut body)
 }
 
-fn chunks_of(size: u32) -> JobOptions {
-    JobOptions { chunk_size: Some(size), fails_fast: false }
+pub(super) fn chunks_of(size: u32) -> JobOptions {
+    JobOptions { chunk_size: Some(size), ..JobOptions::default() }
 }
 
 /// What a job was delivered: (index, value or error), sorted.
-fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
+pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
     let (one, more) = job.take();
     let mut all = Vec::new();
     for delivery in one.into_iter().chain(more) {
@@ -89,12 +93,12 @@ fn delivered_count(job: &Job) -> usize {
     count
 }
 
-fn echoed(range: std::ops::Range<u8>) -> Vec<(usize, Result<u8, String>)> {
+pub(super) fn echoed(range: std::ops::Range<u8>) -> Vec<(usize, Result<u8, String>)> {
     range.map(|number| (number as usize, Ok(number))).collect()
 }
 
 /// Echoes everything until nothing is sent any more.
-fn echo_all(driver: &mut Driver<InMemoryLink>, fakes: &[FakeWorker]) {
+pub(super) fn echo_all(driver: &mut Driver<InMemoryLink>, fakes: &[FakeWorker]) {
     loop {
         let mut any = false;
         for fake in fakes {
@@ -120,7 +124,7 @@ fn take(fake: &FakeWorker) -> Received {
 fn every_item_of_a_job_is_delivered_once_whatever_the_chunks() {
     for size in [None, Some(1), Some(7), Some(1000)] {
         let (mut driver, fakes) = ready(3, Rules::default());
-        let (job, _) = numbers(&mut driver, 100, JobOptions { chunk_size: size, fails_fast: false });
+        let (job, _) = numbers(&mut driver, 100, JobOptions { chunk_size: size, ..JobOptions::default() });
         echo_all(&mut driver, &fakes);
         assert!(job.is_settled());
         assert_eq!(delivered(&job), echoed(0..100));
@@ -270,7 +274,8 @@ fn corrupt_memory_costs_the_worker() {
 #[test]
 fn failing_fast_drops_what_is_queued_and_revokes_what_is_sent() {
     let (mut driver, fakes) = ready(2, Rules::default());
-    let (job, _) = numbers(&mut driver, 100, JobOptions { chunk_size: Some(4), fails_fast: true });
+    let (job, _) =
+        numbers(&mut driver, 100, JobOptions { chunk_size: Some(4), fails_fast: true, extras: None });
     let (bad, other) = (take(&fakes[0]), take(&fakes[1]));
     fakes[0].answer(FakeWorker::done(&bad, 0), &[(Status::UnknownTask, b"")]);
     driver.turn();
@@ -288,7 +293,7 @@ fn a_cancelled_job_ends_at_once_and_its_late_results_go_nowhere() {
     let (mut driver, fakes) = ready(1, Rules::default());
     let (job, key) = numbers(&mut driver, 10, chunks_of(5));
     let frame = take(&fakes[0]);
-    assert!(driver.cancel(key) && !driver.cancel(key));
+    assert!(driver.cancel(key, Rest::Finishes) && !driver.cancel(key, Rest::Finishes));
     assert!(matches!(job.aborted(), Some(Error::Cancelled { .. })) && fakes[0].is_revoked(&frame));
     let (next, _) = numbers(&mut driver, 1, chunks_of(1));
     fakes[0].echo(&frame, 0, 5);

@@ -3,15 +3,16 @@
 //! The supervisor calls [`attach`](Driver::attach) and [`detach`](Driver::detach); everything else here is for the
 //! state machine in `mod.rs`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::driver::in_flight::InFlight;
+use crate::driver::limits::{Seen, Sentence};
 use crate::driver::{Driver, Once, Phase};
-use crate::error::Error;
+use crate::error::{Error, TimeLimit};
 use crate::exit::{Ended, Exit};
 use crate::frame::{FrameHeader, Kind};
 use crate::id::JobKey;
-use crate::job::Delivery;
+use crate::job::block::Block;
 use crate::transport::link::Link;
 
 /// The place of one worker; workers come and go.
@@ -36,6 +37,9 @@ pub(super) struct Worker<L> {
     pub(super) last_used: u64,
     pub(super) corrupt: Option<String>,
     pub(super) watched: Option<Watched>,
+    pub(super) seen: Option<Seen>,
+    /// It was halted and is being ended.
+    pub(super) sentence: Option<Sentence>,
 }
 
 /// A worker while another one has nothing to do.
@@ -110,6 +114,8 @@ impl<L: Link> Driver<L> {
             last_used: 0,
             corrupt: None,
             watched: None,
+            seen: None,
+            sentence: None,
         });
         if let Some(reason) = corrupt {
             self.give_worker_up(place, reason);
@@ -136,7 +142,9 @@ impl<L: Link> Driver<L> {
                 self.settle(completed, &header, body);
             }
         }
-        let lost = worker.in_flight.lose(worker.link.running());
+        // What a halted worker said after that it did not mean.
+        let running = worker.sentence.map_or_else(|| worker.link.running(), |sentence| sentence.running);
+        let lost = worker.in_flight.lose(running);
         // Backwards, because each goes to the front.
         for (key, block) in lost.unstarted.into_iter().rev() {
             let Some(job) = self.jobs.get(key) else { continue };
@@ -148,24 +156,32 @@ impl<L: Link> Driver<L> {
                 self.jobs.queue(key);
             }
         }
-        if let Some((key, items)) = lost.started {
-            items.for_each(|index| self.lose_item(key, index, worker.pid, ended.clone()));
+        if let Some((key, block)) = lost.started {
+            let items = (0..block.count).filter_map(|item| block.clone().part(item, 1));
+            for item in items.filter(|item| lost.decided != Some(item.first)) {
+                let limit = worker.sentence.and_then(|sentence| sentence.limit_of(item.first));
+                self.lose_item(key, item, worker.pid, limit, ended.clone());
+            }
         }
         self.dispatch();
         self.ring();
         Detached { was_ready: was_ready || left_on_request, wants_another: self.wants_worker() }
     }
 
-    fn lose_item(&mut self, key: JobKey, index: usize, pid: u32, ended: Ended) {
+    /// Ends an item whose worker is gone: because of this limit, if there is one.
+    fn lose_item(&mut self, key: JobKey, item: Block, pid: u32, limit: Option<Duration>, ended: Ended) {
         let Some(job) = self.jobs.get(key) else { return };
-        job.unended -= 1;
-        let Ended { exit, report } = ended;
-        let error = Error::WorkerLost { task: job.job.task, index, pid, exit, report: Box::new(report) };
-        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
-        if job.fails_fast {
-            self.give_up_rest(key);
-        }
-        self.notify_and_close(key);
+        let (task, index) = (job.job.task, item.first);
+        self.end_or_retry(key, item, |attempts| match limit {
+            Some(limit) => {
+                let limit = TimeLimit::Timeout(limit);
+                Error::TimedOut { task, index, limit, pid: Some(pid), attempts }
+            }
+            None => {
+                let Ended { exit, report } = ended;
+                Error::WorkerLost { task, index, pid, exit, report: Box::new(report), attempts }
+            }
+        });
     }
 
     /// Has a worker killed that sent what makes no sense; [`detach`](Self::detach) does the rest.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::id::JobKey;
 use crate::job::callback::{self, Caught};
-use crate::job::{Engine, Hook, Job, Until};
+use crate::job::{Engine, Hook, Job, Rest, Until};
 
 /// The result of an asynchronous call, now or later.
 ///
@@ -101,7 +101,7 @@ impl<R> AsyncResult<R> {
         if self.ready() {
             return Ok(());
         }
-        engine.check_owner()?;
+        engine.check_caller()?;
         // Only the thread that runs callbacks could make this result, and it is about to wait for it.
         if self.collect.is_none() && engine.is_callback_thread() {
             return Err(Error::WouldDeadlock { call });
@@ -179,7 +179,7 @@ impl<R> AsyncResult<R> {
 
     fn wait_until(&self, deadline: Option<Instant>) -> bool {
         match self.engine.upgrade() {
-            Some(engine) if engine.check_owner().is_ok() => engine.wait(&self.job, Until::Settled, deadline),
+            Some(engine) if engine.check_caller().is_ok() => engine.wait(&self.job, Until::Settled, deadline),
             Some(_) => self.ready(),
             // The pool is gone; at most a callback is still at it.
             None => self.job.wait_alone(deadline),
@@ -226,10 +226,12 @@ impl<R> AsyncResult<R> {
         })
     }
 
-    /// Cancels the job: items that have not started never do, and the result is [`Error::Cancelled`].
+    /// Cancels the job: items that have not started never do, those that run end their worker, which is replaced, and
+    /// the result is [`Error::Cancelled`]. Other jobs do not notice.
     ///
-    /// Returns false if the result was there already. An item that is running goes on to its end in its
-    /// worker, and what it returns is dropped.
+    /// Returns false if the result was there already. Does not wait. A running item has 10 ms to come to its end by itself, for
+    /// example because it asks [`interrupted`](crate::interrupted); then its worker and what that has started get SIGTERM, and
+    /// after 300 ms SIGKILL.
     ///
     /// # Examples
     ///
@@ -237,17 +239,17 @@ impl<R> AsyncResult<R> {
     /// use pool::{pool_task, Error, Pool};
     ///
     /// #[pool_task]
-    /// fn nap(millis: u64) { std::thread::sleep(std::time::Duration::from_millis(millis)) }
+    /// fn nap(seconds: u64) { std::thread::sleep(std::time::Duration::from_secs(seconds)) }
     ///
     /// let pool = Pool::builder().workers(1).build()?;
-    /// let _running = pool.apply_async(nap, (100,));
-    /// let queued = pool.apply_async(nap, (100,));
-    /// assert!(queued.cancel());
-    /// assert!(matches!(queued.get(), Err(Error::Cancelled { .. })));
+    /// let napping = pool.apply_async(nap, (3600,));
+    /// assert!(napping.cancel());
+    /// assert!(matches!(napping.get(), Err(Error::Cancelled { .. })));
+    /// pool.apply(nap, (0,))?; // in another worker
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn cancel(&self) -> bool {
-        self.engine.upgrade().is_some_and(|engine| engine.cancel(self.key))
+        self.engine.upgrade().is_some_and(|engine| engine.cancel(self.key, Rest::IsEnded))
     }
 
     /// Lets the slot be seen with the result in it.

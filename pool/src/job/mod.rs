@@ -264,14 +264,24 @@ pub(crate) struct Demand {
     pub(crate) ahead: usize,
 }
 
+/// What the running items of a job do that is ended as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// They go on to their end.
+    Finishes,
+    /// Their workers are ended.
+    IsEnded,
+}
+
 /// What handles need of the driver.
 pub(crate) trait Engine: Send + Sync {
-    /// Tells whether the pool belongs to this process, and is not just in its memory because it was forked.
+    /// Tells whether the calling thread may use the pool.
     ///
     /// # Errors
     ///
-    /// [`Error::ForkedChild`] if not; then nothing may be waited for.
-    fn check_owner(&self) -> Result<(), Error>;
+    /// [`Error::ForkedChild`] if the pool is just in the memory of this process because it was forked, and
+    /// [`Error::WouldDeadlock`] in a `retry_if`; then nothing may be waited for.
+    fn check_caller(&self) -> Result<(), Error>;
     /// Waits, and drives the pool meanwhile; false if the deadline came first.
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool;
     /// Asks whether the next chunk of a job is wanted; if not, the job has news once it is.
@@ -283,7 +293,7 @@ pub(crate) trait Engine: Send + Sync {
     /// Says that no more items come.
     fn finish_input(&self, key: JobKey);
     /// Ends a job; false if it was settled already.
-    fn cancel(&self, key: JobKey) -> bool;
+    fn cancel(&self, key: JobKey, rest: Rest) -> bool;
     /// Wakes who waits for a job that was settled outside the driver.
     fn announce(&self, job: &Job);
     /// Tells whether the calling thread is the one that runs callbacks.

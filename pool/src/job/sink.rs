@@ -25,7 +25,7 @@ fn decode<T: Task>(index: usize, status: Status, bytes: &[u8]) -> Result<T::Outp
 }
 
 /// The error that a status other than `Ok` stands for.
-fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Error {
+pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Error {
     let reason = || CodecError::new(String::from_utf8_lossy(bytes));
     match status {
         Status::Ok => unreachable!("only called for failures"),

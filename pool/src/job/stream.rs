@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::id::JobKey;
 use crate::job::sink::InOrder;
 use crate::job::source::{Fed, Feed};
-use crate::job::{Delivery, Demand, Engine, Job, Until};
+use crate::job::{Delivery, Demand, Engine, Job, Rest, Until};
 
 /// Results that wait for their consumer hold up the input beyond this many bytes.
 const HELD_BYTES: usize = 64 << 20;
@@ -87,7 +87,7 @@ impl<'p> Stream<'p> {
 
     /// Returns the next delivery; waits for it until the deadline, and for ever without one.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
-        if let (false, Err(error)) = (self.over, self.engine.check_owner()) {
+        if let (false, Err(error)) = (self.over, self.engine.check_caller()) {
             // The job is the owner's; there is nothing to cancel here.
             self.over = true;
             return Next::Aborted(error);
@@ -185,7 +185,7 @@ impl<'p> Stream<'p> {
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.engine.cancel(self.key);
+            self.engine.cancel(self.key, Rest::Finishes);
         }
     }
 }

@@ -82,7 +82,6 @@ impl Commands {
     }
 
     /// Ends a worker and its process group: SIGTERM, and SIGKILL if it is still there after [`GRACE`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the driver asks for it once it has timeouts"))]
     pub(crate) fn end(&self, place: usize, pid: u32) {
         self.give(Command::End(place, pid));
     }

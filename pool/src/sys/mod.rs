@@ -1,5 +1,7 @@
 //! The only platform code: what the rest asks of Linux.
 
+pub(crate) mod barrier;
+pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod event;
 pub(crate) mod futex;

@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::link::{Corrupt, Link, Sent};
+use super::link::{Corrupt, Link, Running, Sent};
 use crate::frame::{Entries, FrameHeader, Kind, Status, append_entry};
 
 /// The driver's end.
@@ -28,7 +29,10 @@ struct Shared {
     frames: u64,
     answers: VecDeque<Result<(FrameHeader, Vec<u8>), Corrupt>>,
     committed: Option<(FrameHeader, Vec<u8>)>,
-    running: (u32, u32),
+    running: Running,
+    running_for: Option<Duration>,
+    is_halted: bool,
+    interrupted: Option<Running>,
     rings: u32,
     capacity: usize,
 }
@@ -106,7 +110,21 @@ impl FakeWorker {
     }
 
     pub(crate) fn set_running(&self, chunk: &Received, item: u32) {
-        self.shared().running = (chunk.header.chunk as u32, item);
+        self.shared().running = Running { chunk: chunk.header.chunk as u32, item, is_begun: true };
+    }
+
+    /// Says how long the item that runs has been running.
+    pub(crate) fn set_running_for(&self, time: Option<Duration>) {
+        self.shared().running_for = time;
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.shared().is_halted
+    }
+
+    /// The item whose task was told to come to an end.
+    pub(crate) fn interrupted(&self) -> Option<u32> {
+        self.shared().interrupted.map(|running| running.item)
     }
 
     fn frame(mut header: FrameHeader, outcomes: &[(Status, &[u8])]) -> (FrameHeader, Vec<u8>) {
@@ -176,7 +194,23 @@ impl Link for InMemoryLink {
         Some(header)
     }
 
-    fn running(&self) -> (u32, u32) {
+    fn running(&self) -> Running {
         self.shared().running
+    }
+
+    fn running_for(&self) -> Option<Duration> {
+        self.shared().running_for
+    }
+
+    fn halt(&mut self) {
+        self.shared().is_halted = true;
+    }
+
+    fn resume(&mut self) {
+        self.shared().is_halted = false;
+    }
+
+    fn interrupt(&mut self, item: Running) {
+        self.shared().interrupted = Some(item);
     }
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::bell::{Bell, Words};
 use super::region::Region;
 use super::ring::Memory;
+use crate::sys::clock::Nanos;
 use crate::sys::futex;
 
 /// A multiple of the kernel's page size; other machines than x86 have pages of 4, 16 or 64 KiB.
@@ -38,6 +39,8 @@ mod parent {
     pub(super) const ARGS_TAIL: usize = 0;
     pub(super) const RESULTS_HEAD: usize = 128;
     pub(super) const WORKER_RINGS: usize = 256;
+    pub(super) const HALT: usize = 384;
+    pub(super) const INTERRUPT: usize = 392;
     pub(super) const ARGS_RING: usize = super::CONTROL;
 }
 
@@ -50,6 +53,7 @@ mod worker {
     pub(super) const WORKER_SLEEPING: usize = HALF + 256;
     pub(super) const RUNNING: usize = HALF + 384;
     pub(super) const COMMITTED: usize = HALF + 392;
+    pub(super) const STARTED: usize = HALF + 400;
     pub(super) const RESULTS_RING: usize = HALF + super::CONTROL;
 }
 
@@ -135,25 +139,62 @@ pub(crate) struct Progress {
     region: Arc<Region>,
 }
 
-impl Progress {
-    /// In place of an item: the chunk is begun, and none of its items.
-    pub(crate) const NO_ITEM: u32 = u32::MAX;
+/// Where in its work a worker is, by its own account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// The low 32 bits of the chunk's number.
+    pub(crate) chunk: u32,
+    /// Place of the item in its chunk.
+    pub(crate) item: u32,
+    /// Whether the item was begun; if not, those before it were.
+    pub(crate) is_begun: bool,
+}
 
+impl Running {
+    /// No chunk has so many items.
+    const NOT_BEGUN: u32 = 1 << 31;
+
+    fn pack(self) -> u64 {
+        let flag = if self.is_begun { 0 } else { Self::NOT_BEGUN };
+        u64::from(self.chunk) << 32 | u64::from(self.item | flag)
+    }
+
+    fn unpack(word: u64) -> Self {
+        let item = word as u32;
+        Self {
+            chunk: (word >> 32) as u32,
+            item: item & !Self::NOT_BEGUN,
+            is_begun: item & Self::NOT_BEGUN == 0,
+        }
+    }
+}
+
+impl Progress {
     pub(crate) fn new(region: Arc<Region>) -> Self {
         Self { region }
     }
 
-    /// Worker: this item of this chunk comes next.
+    /// Worker: this is the item that it is at.
     #[inline]
-    pub(crate) fn set_running(&self, chunk: u64, item: u32) {
-        let word = chunk << 32 | u64::from(item);
-        self.region.u64_at(worker::RUNNING).store(word, Ordering::Release);
+    pub(crate) fn set_running(&self, running: Running) {
+        self.region.u64_at(worker::RUNNING).store(running.pack(), Ordering::Release);
     }
 
-    /// Parent: the chunk (its low 32 bits) and the item that came last.
-    pub(crate) fn running(&self) -> (u32, u32) {
-        let word = self.region.u64_at(worker::RUNNING).load(Ordering::Acquire);
-        ((word >> 32) as u32, word as u32)
+    /// What the worker said last.
+    #[inline]
+    pub(crate) fn running(&self) -> Running {
+        Running::unpack(self.region.u64_at(worker::RUNNING).load(Ordering::Acquire))
+    }
+
+    /// Worker: an item whose time counts begins now, and before the worker says that it is at it; `None`: none runs.
+    #[inline]
+    pub(crate) fn set_started(&self, at: Option<Nanos>) {
+        self.region.u64_at(worker::STARTED).store(at.map_or(0, Nanos::raw), Ordering::Release);
+    }
+
+    /// Parent: when the item that runs began, if one runs whose time counts.
+    pub(crate) fn started(&self) -> Option<Nanos> {
+        Nanos::from_raw(self.region.u64_at(worker::STARTED).load(Ordering::Acquire))
     }
 
     /// Worker: so much of the frame that it is writing is complete.
@@ -165,6 +206,38 @@ impl Progress {
     /// Parent: what a worker that died had committed and not published.
     pub(crate) fn committed(&self) -> Committed {
         Committed::unpack(self.region.u64_at(worker::COMMITTED).load(Ordering::Acquire))
+    }
+}
+
+/// What the parent has to say to a worker in the middle of a chunk.
+#[derive(Clone, Debug)]
+pub(crate) struct Leash {
+    region: Arc<Region>,
+}
+
+impl Leash {
+    pub(crate) fn new(region: Arc<Region>) -> Self {
+        Self { region }
+    }
+
+    /// Parent: the worker begins no further item, or may go on.
+    pub(crate) fn set_halted(&self, halted: bool) {
+        self.region.u32_at(parent::HALT).store(u32::from(halted), Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_halted(&self) -> bool {
+        self.region.u32_at(parent::HALT).load(Ordering::Relaxed) != 0
+    }
+
+    /// Parent: this item should come to an end.
+    pub(crate) fn interrupt(&self, item: Running) {
+        self.region.u64_at(parent::INTERRUPT).store(item.pack(), Ordering::Release);
+    }
+
+    /// Worker: whether this item should come to an end.
+    pub(crate) fn is_interrupted(&self, item: Running) -> bool {
+        self.region.u64_at(parent::INTERRUPT).load(Ordering::Acquire) == item.pack()
     }
 }
 

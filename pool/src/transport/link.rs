@@ -6,16 +6,20 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use super::bell::Bell;
 use super::control::{Parcels, Setup, Terms};
-use super::layout::{self, Committed, INLINE_MAX, Progress, SharedRing, SharedWords};
+use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::region::Region;
 use super::ring::{Consumer, Memory, Producer};
 use super::segment::{Mapped, Segments};
 use crate::codec::ALIGN;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+use crate::sys::barrier;
+use crate::sys::clock::Nanos;
 
+pub(crate) use super::layout::Running;
 pub(crate) use super::ring::Corrupt;
 
 /// Where a frame that was sent lies, to revoke it.
@@ -59,8 +63,21 @@ pub(crate) trait Link: Send {
     /// Appends what a worker that is dead had finished and not sent, once all frames are received.
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader>;
 
-    /// The chunk (its low 32 bits) and the item that the worker last said it is running.
-    fn running(&self) -> (u32, u32);
+    /// The item that the worker last said it is at.
+    fn running(&self) -> Running;
+
+    /// How long the item that runs has been running, if it is one whose time counts.
+    fn running_for(&self) -> Option<Duration>;
+
+    /// Lets the worker begin no further item. What [`running`](Self::running) says after this is the last one
+    /// that was begun.
+    fn halt(&mut self);
+
+    /// Lets it go on.
+    fn resume(&mut self);
+
+    /// Tells the task that runs this item that it should come to an end.
+    fn interrupt(&mut self, item: Running);
 }
 
 /// A link of two rings in shared memory.
@@ -69,6 +86,7 @@ pub(crate) struct RingLink {
     results: Consumer<SharedRing>,
     worker: Bell<SharedWords>,
     progress: Progress,
+    leash: Leash,
     parcels: Parcels,
     segments: Segments,
     mapped: Mapped,
@@ -117,7 +135,8 @@ impl RingLink {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
             worker: layout::worker_bell(&region),
-            progress: Progress::new(region),
+            progress: Progress::new(region.clone()),
+            leash: Leash::new(region),
             parcels,
             segments: Segments::default(),
             mapped: Mapped::default(),
@@ -224,7 +243,7 @@ impl Link for RingLink {
         }
         // The worker says which chunk it begins and then looks at the mark; one of the two sees the other.
         fence(Ordering::SeqCst);
-        let (begun, _) = self.progress.running();
+        let begun = self.progress.running().chunk;
         (number as u32).wrapping_sub(begun) as i32 > 0
     }
 
@@ -277,8 +296,27 @@ impl Link for RingLink {
         Some(header)
     }
 
-    fn running(&self) -> (u32, u32) {
+    fn running(&self) -> Running {
         self.progress.running()
+    }
+
+    fn running_for(&self) -> Option<Duration> {
+        self.progress.started().map(Nanos::elapsed)
+    }
+
+    fn halt(&mut self) {
+        self.leash.set_halted(true);
+        // The worker says which item it begins and then looks whether it is halted; one of the two sees the other.
+        barrier::everywhere();
+    }
+
+    fn resume(&mut self) {
+        self.leash.set_halted(false);
+        self.worker.ring();
+    }
+
+    fn interrupt(&mut self, item: Running) {
+        self.leash.interrupt(item);
     }
 }
 

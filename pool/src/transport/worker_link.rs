@@ -7,12 +7,12 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::control::{Parcels, Setup};
-use super::layout::{self, Committed, INLINE_MAX, Progress, SharedRing, SharedWords};
+use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
 use super::region::Region;
 pub(crate) use super::ring::Front;
 use super::ring::{Consumer, Corrupt, Position, Producer};
@@ -20,6 +20,7 @@ use super::segment::{Mapped, Segments};
 use super::spin::Spin;
 use crate::codec::ALIGN;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+use crate::sys::clock::Nanos;
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
@@ -47,7 +48,8 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
         results: Producer::new(SharedRing::results(link.clone())),
         own,
         parent: layout::parent_bell(&bell),
-        progress: Progress::new(link),
+        progress: Progress::new(link.clone()),
+        leash: Leash::new(link),
         segments: Segments::default(),
         parcels,
         open: None,
@@ -136,12 +138,33 @@ impl Inbox {
     }
 }
 
+/// Whether the time of a chunk's items counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Runs,
+    Stands,
+}
+
+/// Tells, on any thread of a worker, whether the item that runs should come to an end.
+#[derive(Clone, Debug)]
+pub(crate) struct Interruption {
+    progress: Progress,
+    leash: Leash,
+}
+
+impl Interruption {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.leash.is_interrupted(self.progress.running())
+    }
+}
+
 /// Frames to the parent.
 pub(crate) struct Outbox {
     results: Producer<SharedRing>,
     own: Rc<Bell<SharedWords>>,
     parent: Bell<SharedWords>,
     progress: Progress,
+    leash: Leash,
     segments: Segments,
     parcels: Rc<Parcels>,
     open: Option<Open>,
@@ -174,14 +197,47 @@ impl Outbox {
     /// Says that a chunk comes next. What the parent wants skipped is to be looked at after this.
     pub(crate) fn begin_chunk(&mut self, chunk: u64) {
         self.published = Instant::now();
-        self.progress.set_running(chunk, Progress::NO_ITEM);
+        self.progress.set_started(None);
+        self.progress.set_running(Running { chunk: chunk as u32, item: 0, is_begun: false });
         fence(Ordering::SeqCst);
     }
 
-    /// Says that this item comes next: if this process dies from now on, it is the one that is lost.
+    /// Says that this item is begun: if this process dies from now on, it is the one that is lost. False if the parent
+    /// wants no item begun; then nothing was said, and the caller is to [`stand_by`](Self::stand_by).
     #[inline]
-    pub(crate) fn begin_item(&self, chunk: u64, item: u32) {
-        self.progress.set_running(chunk, item);
+    pub(crate) fn begin_item(&self, chunk: u64, item: u32, clock: Clock) -> bool {
+        if clock == Clock::Runs {
+            self.progress.set_started(Some(Nanos::now()));
+        }
+        let running = Running { chunk: chunk as u32, item, is_begun: true };
+        self.progress.set_running(running);
+        // The parent has this process execute a barrier after it halts it, so that either it sees the store or
+        // this sees the halt.
+        compiler_fence(Ordering::SeqCst);
+        if self.leash.is_halted() {
+            self.progress.set_running(Running { is_begun: false, ..running });
+            return false;
+        }
+        true
+    }
+
+    /// Says that the item that was begun came to its end.
+    #[inline]
+    pub(crate) fn end_item(&self, clock: Clock) {
+        if clock == Clock::Runs {
+            self.progress.set_started(None);
+        }
+    }
+
+    /// Waits until the parent wants items begun again. It may end this process instead.
+    pub(crate) fn stand_by(&mut self) {
+        self.publish();
+        wait_for(&self.own, || !self.leash.is_halted());
+    }
+
+    /// What tells a task whether it should come to an end.
+    pub(crate) fn interruption(&self) -> Interruption {
+        Interruption { progress: self.progress.clone(), leash: self.leash.clone() }
     }
 
     /// Writes and commits the outcome of an item: the bytes in `entry` behind room for an [`EntryHeader`].

@@ -3,10 +3,12 @@
 //! Imports nothing of the parent's side; what both need lies in lower modules.
 
 mod entry;
+mod interrupted;
 mod panics;
 mod run;
 mod serve;
 mod zygote;
 
 pub use entry::enter_main;
+pub use interrupted::interrupted;
 pub(crate) use zygote::obey as obey_orders;

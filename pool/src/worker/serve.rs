@@ -6,10 +6,10 @@ use crate::frame::{EntryHeader, FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
-use crate::sys::{process, signals};
+use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
-use crate::transport::worker_link::{self, Inbox, Outbox};
-use crate::worker::{panics, run};
+use crate::transport::worker_link::{self, Clock, Inbox, Outbox};
+use crate::worker::{interrupted, panics, run};
 
 /// Serves the parent until it says that it is enough.
 pub(crate) fn serve(setup: Setup) -> ! {
@@ -24,6 +24,8 @@ pub(crate) fn serve(setup: Setup) -> ! {
     let (Ok((inbox, outbox)), Ok(registry)) = (worker_link::adopt(setup), Registry::get()) else {
         process::exit_at_once(handshake::EXIT_NO_LINK);
     };
+    barrier::take_part();
+    interrupted::set_source(outbox.interruption());
     let code = Worker { inbox, outbox, registry, out: Vec::new() }.work();
     exit(terms, code)
 }
@@ -81,16 +83,21 @@ impl Worker {
         let chunk = front.header.chunk;
         self.outbox.begin_chunk(chunk);
         let skips_all = self.inbox.mark(front) != 0;
+        let clock = if front.header.failed == FrameHeader::TIMED { Clock::Runs } else { Clock::Stands };
         for (index, item) in self.inbox.items(front).enumerate() {
             let index = index as u32;
             clear(&mut self.out);
-            let status = if skips_all || self.inbox.mark(front) == FrameHeader::SKIP_REST {
-                Status::Skipped
-            } else if let Some(entry) = entry {
-                self.outbox.begin_item(chunk, index);
-                run::run_item(entry.run(), item, &mut self.out)
-            } else {
-                Status::UnknownTask
+            let status = loop {
+                if skips_all || self.inbox.mark(front) == FrameHeader::SKIP_REST {
+                    break Status::Skipped;
+                }
+                let Some(entry) = entry else { break Status::UnknownTask };
+                if self.outbox.begin_item(chunk, index, clock) {
+                    let status = run::run_item(entry.run(), item, &mut self.out);
+                    self.outbox.end_item(clock);
+                    break status;
+                }
+                self.outbox.stand_by();
             };
             self.outbox.commit(chunk, index, status, &mut self.out);
         }

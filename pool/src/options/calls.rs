@@ -1,9 +1,7 @@
-//! The settings of a single job.
+//! The calls with the settings of a single job: where a job begins.
 
-use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::driver::JobOptions;
 use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
 use crate::id::JobKey;
@@ -13,120 +11,14 @@ use crate::job::imap::Imap;
 use crate::job::sink::{self, Gathered};
 use crate::job::source::{self, Fed, Feed, Source};
 use crate::job::stream::{Next, Order, Stream};
-use crate::job::{Demand, Engine, Job, Until};
+use crate::job::{Demand, Engine, Job, Rest, Until};
+use crate::options::Options;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
-
-/// The calls of a [`Pool`](crate::Pool) with settings for one job, made by [`Pool::options`](crate::Pool::options).
-///
-/// Settings that a call has no use for are ignored by it: a chunk size by `apply`, for example.
-///
-/// # Examples
-///
-/// ```
-/// use pool::{pool_task, Pool};
-///
-/// #[pool_task]
-/// fn square(n: u64) -> u64 { n * n }
-///
-/// let pool = Pool::new()?;
-/// let squares = pool.options().chunk_size(2).fail_fast(true).map(square, 0..5)?;
-/// assert_eq!(squares, [0, 1, 4, 9, 16]);
-/// # Ok::<(), pool::Error>(())
-/// ```
-#[derive(Clone, Copy)]
-#[must_use = "options do nothing until one of the calls is made with them"]
-pub struct Options<'p> {
-    pump: &'p Arc<Pump>,
-    chunk_size: Option<usize>,
-    window: Option<usize>,
-    fail_fast: bool,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("chunk_size", &self.chunk_size)
-            .field("window", &self.window)
-            .field("fail_fast", &self.fail_fast)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Bytes that an eager call puts into one block.
 const BLOCK: usize = 24 << 10;
 
 impl<'p> Options<'p> {
-    pub(crate) fn new(pump: &'p Arc<Pump>) -> Self {
-        Self { pump, chunk_size: None, window: None, fail_fast: false }
-    }
-
-    /// Sends the items to workers in chunks of this many, instead of a size that adapts to how long they take.
-    ///
-    /// A chunk is what one worker runs without asking for more. The default starts with single items, measures, aims
-    /// at chunks of 200 µs and gets smaller towards the end. Items of over 32 KiB together go in
-    /// smaller chunks either way. 0 makes the call return [`Error::InvalidOption`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use pool::{pool_task, Pool};
-    /// # #[pool_task]
-    /// # fn square(n: u64) -> u64 { n * n }
-    /// let pool = Pool::new()?;
-    /// assert_eq!(pool.options().chunk_size(64).map(square, [3])?, [9]);
-    /// # Ok::<(), pool::Error>(())
-    /// ```
-    pub fn chunk_size(mut self, items: usize) -> Self {
-        self.chunk_size = Some(items);
-        self
-    }
-
-    /// Bounds how many items a lazy call (`imap` and its kin) may have read and not yet yielded.
-    ///
-    /// The default lets every worker have a few chunks. Whatever the window, results that wait hold no more than
-    /// 64 MiB and one result, beside up to four large ones of each worker that are on their way in shared memory. 0 makes the call return [`Error::InvalidOption`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use pool::{pool_task, Pool};
-    /// # #[pool_task]
-    /// # fn square(n: u64) -> u64 { n * n }
-    /// use std::cell::Cell;
-    ///
-    /// let pool = Pool::new()?;
-    /// let read = Cell::new(0);
-    /// let items = (0..1000).inspect(|_| read.set(read.get() + 1));
-    /// assert_eq!(pool.options().window(10).imap(square, items).next().unwrap()?, 0);
-    /// assert!(read.get() <= 10);
-    /// # Ok::<(), pool::Error>(())
-    /// ```
-    pub fn window(mut self, items: usize) -> Self {
-        self.window = Some(items);
-        self
-    }
-
-    /// With `true`, gives the rest of a job up at its first failure. The default runs every item.
-    ///
-    /// Items that run at that moment go on to their end. A `map` returns the error of the lowest index among
-    /// the items that were run; an `imap` yields what ended, and [`Error::Cancelled`] for what a worker skipped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use pool::{pool_task, Pool};
-    /// # #[pool_task]
-    /// # fn reciprocal(n: u32) -> u32 { 100 / n }
-    /// let pool = Pool::new()?;
-    /// let error = pool.options().fail_fast(true).map(reciprocal, [1, 0, 1]).unwrap_err();
-    /// assert_eq!(error.index(), Some(1));
-    /// # Ok::<(), pool::Error>(())
-    /// ```
-    pub fn fail_fast(mut self, fail_fast: bool) -> Self {
-        self.fail_fast = fail_fast;
-        self
-    }
-
     /// [`Pool::apply`](crate::Pool::apply) with these options.
     ///
     /// # Errors
@@ -457,18 +349,6 @@ impl<'p> Options<'p> {
         let key = self.pump.with_driver(|driver| driver.open(job.clone(), T::ID, options))?;
         Ok((job, key))
     }
-
-    fn job_options(&self) -> Result<JobOptions> {
-        self.pump.check_owner()?;
-        let at_least_one = |option, value: Option<usize>| match value {
-            Some(0) => Err(Error::InvalidOption { option, reason: "it must be at least 1".to_owned() }),
-            _ => Ok(()),
-        };
-        at_least_one("chunk_size", self.chunk_size)?;
-        at_least_one("window", self.window)?;
-        let chunk_size = self.chunk_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX));
-        Ok(JobOptions { chunk_size, fails_fast: self.fail_fast })
-    }
 }
 
 /// Cancels a job if the caller's iterator panics while it is read.
@@ -479,6 +359,6 @@ struct CancelOnUnwind<'e> {
 
 impl Drop for CancelOnUnwind<'_> {
     fn drop(&mut self) {
-        self.engine.cancel(self.key);
+        self.engine.cancel(self.key, Rest::Finishes);
     }
 }

@@ -1,0 +1,158 @@
+//! Items that are tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pool::{Error, Pool, StartMethod, TimeLimit};
+
+use crate::support::{Log, limited, start, tasks, wait_until};
+
+crate::cases![
+    an_item_that_lost_its_worker_is_tried_again,
+    an_item_that_cost_too_many_workers_is_given_up_and_says_so,
+    an_item_that_ran_too_long_is_tried_again,
+    an_item_that_runs_too_long_each_time_says_how_often,
+    without_retries_nothing_is_tried_again,
+    other_items_of_the_job_are_not_run_again,
+    failures_are_tried_again_if_the_caller_says_so,
+    the_caller_is_asked_about_failures_only,
+    a_caller_that_panics_when_asked_ends_the_item,
+    a_caller_that_uses_the_pool_when_asked_gets_an_error,
+    a_job_that_is_cancelled_is_not_tried_again,
+    fail_fast_counts_the_last_failure,
+    a_closed_pool_tries_again_what_it_took,
+];
+
+fn an_item_that_lost_its_worker_is_tried_again(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    assert_eq!(pool.options().retries(3).apply(limited::die_at_first, (log.path(), 3)).unwrap(), 4);
+    assert_eq!(log.count(), 4);
+}
+
+fn an_item_that_cost_too_many_workers_is_given_up_and_says_so(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let error = pool.options().retries(2).apply(limited::die_at_first, (log.path(), 100)).unwrap_err();
+    assert!(matches!(error, Error::WorkerLost { attempts: 3, index: 0, .. }), "{error:?}");
+    assert!(error.to_string().contains("it was tried 3 times"), "{error}");
+    assert_eq!(log.count(), 3);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+}
+
+fn an_item_that_ran_too_long_is_tried_again(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let options = pool.options().retries(2).timeout(Duration::from_millis(200));
+    assert_eq!(options.apply(limited::hang_at_first, (log.path(), 2)).unwrap(), 3);
+    assert_eq!(log.count(), 3);
+}
+
+fn an_item_that_runs_too_long_each_time_says_how_often(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let options = pool.options().retries(1).timeout(Duration::from_millis(100));
+    let error = options.apply(limited::hang_at_first, (log.path(), 100)).unwrap_err();
+    let limit = TimeLimit::Timeout(Duration::from_millis(100));
+    assert!(matches!(error, Error::TimedOut { attempts: 2, limit: l, .. } if l == limit), "{error:?}");
+    assert_eq!(log.count(), 2);
+}
+
+fn without_retries_nothing_is_tried_again(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let error = pool.apply(limited::die_at_first, (log.path(), 1)).unwrap_err();
+    assert!(matches!(error, Error::WorkerLost { attempts: 1, .. }), "{error:?}");
+    assert_eq!(log.count(), 1);
+}
+
+fn other_items_of_the_job_are_not_run_again(method: StartMethod) {
+    let pool = start(method, 2);
+    let (log, deaths) = (Log::new(), Log::new());
+    let items = (0..300).map(|n| (log.path(), deaths.path(), n));
+    let sums = pool.options().chunk_size(100).retries(1).starmap(limited::noted_dies_once_at_50, items);
+    assert_eq!(sums.unwrap(), (0..300).collect::<Vec<_>>());
+    let mut expected: Vec<_> = (0..300).chain([50]).collect();
+    expected.sort_unstable();
+    assert_eq!(log.sorted(), expected);
+}
+
+fn failures_are_tried_again_if_the_caller_says_so(method: StartMethod) {
+    let pool = start(method, 2);
+    let log = Log::new();
+    let again = |error: &Error| matches!(error, Error::Panicked { message, .. } if message == "not yet");
+    let options = pool.options().retries(5).retry_if(again);
+    assert_eq!(options.apply(limited::panic_at_first, (log.path(), 4)).unwrap(), 5);
+    let error = options.apply(limited::panic_at_first, (Log::new().path(), 100)).unwrap_err();
+    assert!(matches!(error, Error::Panicked { .. }), "{error:?}");
+}
+
+fn the_caller_is_asked_about_failures_only(method: StartMethod) {
+    let pool = start(method, 2);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let never = move |_: &Error| {
+        count.fetch_add(1, Ordering::SeqCst);
+        false
+    };
+    let options = pool.options().chunk_size(50).retries(1).retry_if(never);
+    let results: Vec<_> = options.imap(tasks::only_even, 0..200).collect();
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), n % 2 == 1, "{n}: {result:?}");
+        assert!(result.as_ref().err().is_none_or(|error| error.index() == Some(n)));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 100);
+}
+
+fn a_caller_that_panics_when_asked_ends_the_item(method: StartMethod) {
+    let pool = start(method, 1);
+    let options = pool.options().retries(1).retry_if(|_| panic!("no idea"));
+    let error = options.apply(tasks::only_even, (1,)).unwrap_err();
+    let Error::CallbackPanicked { message, source: Some(source) } = error else { panic!("{error:?}") };
+    assert_eq!(message, "no idea");
+    assert!(matches!(*source, Error::Panicked { .. }));
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+}
+
+fn a_caller_that_uses_the_pool_when_asked_gets_an_error(method: StartMethod) {
+    let pool = Arc::new(start(method, 1));
+    let again = Arc::downgrade(&pool);
+    let ask = move |_: &Error| {
+        let pool: Arc<Pool> = again.upgrade().expect("it waits for the answer");
+        assert!(matches!(pool.apply(tasks::square, (3,)), Err(Error::WouldDeadlock { .. })));
+        assert!(pool.imap(tasks::square, [3]).next().unwrap().is_err());
+        false
+    };
+    let error = pool.options().retries(1).retry_if(ask).apply(tasks::only_even, (1,)).unwrap_err();
+    assert!(matches!(error, Error::Panicked { .. }), "{error:?}");
+}
+
+fn a_job_that_is_cancelled_is_not_tried_again(method: StartMethod) {
+    let pool = start(method, 1);
+    let log = Log::new();
+    let doomed = pool.options().retries(1000).apply_async(limited::die_at_first, (log.path(), 1000));
+    wait_until("it is tried again", || log.count() >= 2);
+    assert!(doomed.cancel());
+    assert!(matches!(doomed.get(), Err(Error::Cancelled { .. })));
+    pool.close();
+    pool.join().unwrap();
+}
+
+fn fail_fast_counts_the_last_failure(method: StartMethod) {
+    let pool = start(method, 1);
+    let (log, other) = (Log::new(), Log::new());
+    let items = [(log.path(), 1), (other.path(), 100), (log.path(), 0)];
+    let options = pool.options().chunk_size(1).retries(1).fail_fast(true);
+    let error = options.starmap(limited::die_at_first, items).unwrap_err();
+    assert!(matches!(error, Error::WorkerLost { index: 1, attempts: 2, .. }), "{error:?}");
+}
+
+fn a_closed_pool_tries_again_what_it_took(method: StartMethod) {
+    let pool = start(method, 1);
+    let log = Log::new();
+    let stubborn = pool.options().retries(3).apply_async(limited::die_at_first, (log.path(), 3));
+    pool.close();
+    pool.join().unwrap();
+    assert_eq!(stubborn.get().unwrap(), 4);
+}

@@ -1,0 +1,135 @@
+//! Tasks that take too long, or fail some times before they succeed.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pool::pool_task;
+
+use super::report::{self, Log, note};
+use super::tasks::end_process;
+
+/// Sleeps for that many milliseconds, and returns them.
+#[pool_task]
+pub fn sleep(millis: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+/// Notes the number, then sleeps for that many milliseconds and returns them.
+#[pool_task]
+pub fn noted_sleep(log: &str, n: u64, millis: u64) -> u64 {
+    note(log, n);
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+/// Notes the worker's process id and waits for the gate.
+#[pool_task]
+pub fn pid_gated(log: &str, gate: &str, n: u64) -> u64 {
+    note(log, std::process::id());
+    report::pass(gate);
+    n
+}
+
+/// Does not come back, not even for SIGTERM.
+#[pool_task]
+pub fn ignore_sigterm_and_hang() {
+    // SAFETY: ignoring a signal installs no code.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+    report::linger();
+}
+
+/// Starts a program, notes its process id, and does not come back.
+#[pool_task]
+pub fn start_child_and_hang(log: &str) {
+    let mut child = Command::new("sleep").arg("600").spawn().expect("the program starts");
+    note(log, child.id());
+    let _ = child.wait();
+}
+
+/// Works until it is told to end; returns how many milliseconds that took.
+#[pool_task]
+pub fn until_interrupted() -> u64 {
+    work()
+}
+
+/// The same for `map`.
+#[pool_task]
+pub fn until_interrupted_for(_item: u64) -> u64 {
+    work()
+}
+
+fn work() -> u64 {
+    let start = Instant::now();
+    while !pool::interrupted() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    start.elapsed().as_millis() as u64
+}
+
+/// Notes that it runs, works until it is told to end, and notes that.
+#[pool_task]
+pub fn noted_until_interrupted(log: &str) {
+    note(log, "runs");
+    work();
+    note(log, "ends");
+}
+
+/// Tells whether it was told to end at once; then works until it is, if that is wanted.
+#[pool_task]
+pub fn interrupted_at_start(waits: bool) -> bool {
+    let at_start = pool::interrupted();
+    if waits {
+        work();
+    }
+    at_start
+}
+
+/// Notes the call, and tells the how manieth it is, counted from 1.
+fn call_number(log: &str) -> usize {
+    note(log, "call");
+    std::fs::read_to_string(log).expect("it was just written").lines().count()
+}
+
+/// Its worker dies in the first `times` calls; returns the number of the call.
+#[pool_task]
+pub fn die_at_first(log: &str, times: usize) -> usize {
+    let call = call_number(log);
+    if call <= times {
+        end_process("kill");
+    }
+    call
+}
+
+/// Does not come back from the first `times` calls; returns the number of the call.
+#[pool_task]
+pub fn hang_at_first(log: &str, times: usize) -> usize {
+    let call = call_number(log);
+    if call <= times {
+        report::linger();
+    }
+    call
+}
+
+/// Panics in the first `times` calls; returns the number of the call.
+#[pool_task]
+pub fn panic_at_first(log: &str, times: usize) -> usize {
+    let call = call_number(log);
+    assert!(call > times, "not yet");
+    call
+}
+
+/// Notes the number and returns it; its worker dies the first time that it is 50.
+#[pool_task]
+pub fn noted_dies_once_at_50(log: &str, deaths: &str, n: u64) -> u64 {
+    note(log, n);
+    if n == 50 && report::is_first(deaths) {
+        end_process("kill");
+    }
+    n
+}
+
+/// The process ids that [`pid_gated`] noted.
+pub fn pids(log: &Log) -> Vec<u32> {
+    log.lines().iter().map(|line| line.parse().expect("a process id")).collect()
+}
