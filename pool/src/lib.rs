@@ -89,7 +89,7 @@
 //! | [`istarmap`](Pool::istarmap), [`istarmap_unordered`](Pool::istarmap_unordered) | a tuple | in `next` | as `imap`, `imap_unordered` |
 //!
 //! [`Pool::options`] has the same calls with settings for a single job: the size of chunks, how far lazy calls read
-//! ahead, whether a job gives up at its first failure. Parameters of a task are owned types with serde's two traits, or
+//! ahead, whether a job gives up at its first failure, how long an item may run, how often it is tried again. Parameters of a task are owned types with serde's two traits, or
 //! shared references: the worker borrows `&str` and `&[u8]`, and slices of plain numbers, from shared memory.
 //!
 //! # How workers are made
@@ -109,7 +109,9 @@
 //!
 //! # When things fail
 //!
-//! An item is run at most once. One item's failure hides no other's result: `map` runs every item and then
+//! This is the short form; the page [`faults`] says what is promised for each fault, and what is not.
+//!
+//! An item is run at most once, unless its job asks for [`retries`](Options::retries). One item's failure hides no other's result: `map` runs every item and then
 //! returns the error of the lowest index; `imap` yields one `Result` per item and goes on.
 //!
 //! | What happens | What the item gets | What becomes of the rest |
@@ -120,7 +122,8 @@
 //! | an argument or a result cannot be encoded or decoded | [`Error::Encode`] or [`Error::Decode`], which say which of the two | nothing |
 //! | the initializer panics, returns `Err`, or its worker dies of it | [`Error::Initializer`], and so does every later call | the pool is over |
 //! | the pool is terminated or dropped | [`Error::Terminated`] | the same |
-//! | the job is cancelled before the item started | [`Error::Cancelled`] | the same for its other items |
+//! | it runs longer than [`timeout`](Options::timeout) | [`Error::TimedOut`] | its worker is ended and replaced; items behind it go to other workers |
+//! | the job is [cancelled](AsyncResult::cancel) | [`Error::Cancelled`] | the same for its other items; workers that run them are ended |
 //! | a callback panics | [`Error::CallbackPanicked`] from the handle that the callback belongs to | nothing |
 //! | the caller's iterator panics | the panic goes on in the caller | the job is cancelled, the pool works on |
 //!
@@ -166,8 +169,6 @@
 //! - A task is registered under the path of its module and its name. Two functions of one name in two function bodies of a module
 //!   collide, and building a pool gives [`Error::DuplicateTask`]; `#[pool_task(name = "..")]` sets another name.
 //! - A task in a dependency that no source line of the program names is not linked, as with every registration by the linker.
-//! - A running item is not interrupted by [`cancel`](AsyncResult::cancel); only items that have not started are. There
-//!   are no timeouts and no retries yet.
 //! - Pools in tasks of pools nest four deep; then [`build`](PoolBuilder::build) returns [`Error::TooDeep`].
 //! - A program that is compiled with `panic = "abort"` has no panics to catch: the worker dies, and the item is lost.
 //! - A fork of the program cannot use its pools; it gets [`Error::ForkedChild`].
@@ -186,6 +187,9 @@
 mod builder;
 mod options;
 mod pool;
+
+#[doc = include_str!("faults.md")]
+pub mod faults {}
 
 mod driver;
 mod job;

@@ -204,7 +204,7 @@ impl<'p> Options<'p> {
     /// Ends the whole job at this moment, if it is still open: with [`Error::TimedOut`], whose `index` is the lowest
     /// item that had not ended.
     ///
-    /// Items that have not started never do; those that run end their workers, as with [`AsyncResult::cancel`]. A lazy call
+    /// Items that have not started never do; those that run end their workers, as with [`AsyncResult::cancel`](crate::AsyncResult::cancel). A lazy call
     /// yields what had ended before, then that error once.
     ///
     /// # Examples
