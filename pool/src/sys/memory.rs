@@ -1,6 +1,10 @@
-//! Protection of shared memory, and whether there is any left.
+//! Shared memory of a size that is fixed, and its protection.
 
 use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap};
 
 /// Takes the right to write to whole pages of this process's own mapping away.
 ///
@@ -10,26 +14,20 @@ use std::io;
 /// any more.
 pub(crate) unsafe fn protect_from_writes(start: *mut u8, len: usize) -> io::Result<()> {
     // SAFETY: the caller promises that these pages are ours and that nobody here writes to them.
-    unsafe { rustix::mm::mprotect(start.cast(), len, rustix::mm::MprotectFlags::READ) }.map_err(Into::into)
+    unsafe { mprotect(start.cast(), len, MprotectFlags::READ) }.map_err(Into::into)
 }
 
-/// Tries whether a shared region of `len` bytes can be had, because the library that makes them panics
-/// where it cannot. The answer is a moment old when it is used.
-pub(crate) fn probe(len: usize) -> io::Result<()> {
-    let file = rustix::fs::memfd_create("pool-probe", rustix::fs::MemfdFlags::CLOEXEC)?;
-    rustix::fs::ftruncate(&file, len as u64)?;
-    // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing.
-    let mapping = unsafe {
-        rustix::mm::mmap(
-            std::ptr::null_mut(),
-            len,
-            rustix::mm::ProtFlags::READ,
-            rustix::mm::MapFlags::SHARED,
-            &file,
-            0,
-        )
-    }?;
+/// Makes `len` bytes of shared memory whose size nobody can change any more, in whatever process.
+///
+/// It is mapped once and unmapped again, because the library that maps it afterwards panics where it cannot. The
+/// answer is a moment old then.
+pub(crate) fn sealed(len: usize) -> io::Result<OwnedFd> {
+    let file = memfd_create("pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&file, len as u64)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+    let mapping = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0) }?;
     // SAFETY: this is the mapping of the line above, and nothing refers to it.
-    unsafe { rustix::mm::munmap(mapping, len) }?;
-    Ok(())
+    unsafe { munmap(mapping, len) }?;
+    Ok(file)
 }

@@ -9,6 +9,7 @@ mod layout;
 pub(crate) mod link;
 mod region;
 mod ring;
+mod sealed;
 mod segment;
 pub(crate) mod spin;
 pub(crate) mod worker_link;

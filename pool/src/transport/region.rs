@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use ipc_channel::ipc::IpcSharedMemory;
 
 use super::control::guarded;
+use super::sealed;
 use crate::sys::memory;
 
 /// Shared memory of a fixed size, mapped for as long as this lives.
@@ -35,8 +36,14 @@ impl fmt::Debug for Region {
 impl Region {
     /// Makes a region of zeroes, all of its pages present.
     pub(crate) fn new(len: usize) -> io::Result<Self> {
-        memory::probe(len)?;
-        guarded(|| IpcSharedMemory::from_byte(0, len)).map(Self::adopt)
+        let region = Self::sparse(len)?;
+        region.write(0, &vec![0; len]);
+        Ok(region)
+    }
+
+    /// Makes a region of zeroes that takes no memory before it is written to.
+    pub(crate) fn sparse(len: usize) -> io::Result<Self> {
+        sealed::zeroes(len).map(Self::adopt)
     }
 
     /// Uses a region that another process made.

@@ -64,7 +64,7 @@ impl Segments {
     fn make(&mut self, len: usize, released: Position, parcels: &Parcels) -> io::Result<&mut Segment> {
         self.trim(released, parcels);
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
-        let region = Region::new(len.next_multiple_of(granule))?;
+        let region = Region::sparse(len.next_multiple_of(granule))?;
         let id = self.free_id()?;
         parcels.send(Parcel::Segment { id, memory: region.handle()? })?;
         self.all.push(Segment { id, region, busy_until: 0 });

@@ -1,0 +1,65 @@
+//! Shared memory whose size is fixed for good.
+//!
+//! Memory that ipc-channel makes can be made shorter by every process that has it, and whoever touches it
+//! beyond its new end dies of SIGBUS: the parent too, if a task writes to a descriptor that is not its own. The kernel can
+//! seal the size, but only where that was provided for when the memory was made. ipc-channel does not provide for it, and it
+//! takes foreign memory only out of a message. So this sends itself one.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ipc_channel::ipc::IpcSharedMemory;
+use ipc_channel::platform::{self, OsIpcSender};
+
+use super::control::guarded;
+use crate::sys::{memory, socket};
+
+/// Makes `len` zeroes that take no memory before they are written to.
+pub(super) fn zeroes(len: usize) -> io::Result<IpcSharedMemory> {
+    let file = memory::sealed(len)?;
+    match guarded(|| adopt(file.as_fd()))? {
+        Some(memory) if memory.len() == len => Ok(memory),
+        // Another version of ipc-channel words its messages differently. Then there is memory, if no seal on it.
+        _ => guarded(|| IpcSharedMemory::from_byte(0, len)),
+    }
+}
+
+/// Has ipc-channel take memory over.
+fn adopt(file: BorrowedFd<'_>) -> Option<IpcSharedMemory> {
+    let (sender, receiver) = platform::channel().ok()?;
+    socket::send_with_descriptor(descriptor_of(&sender)?, &message(), file).ok()?;
+    // With the last sender gone the receiver does not wait, whatever it makes of the message.
+    drop(sender);
+    receiver.recv().ok()?.to().ok()
+}
+
+/// The first region that came along, as ipc-channel words that: the length of the whole message, that of its body,
+/// and the body, an index.
+fn message() -> Vec<u8> {
+    const BODY: [u8; 1] = [0];
+    const LEN: usize = 2 * size_of::<usize>() + BODY.len();
+    [&LEN.to_ne_bytes()[..], &BODY.len().to_ne_bytes(), &BODY].concat()
+}
+
+/// The descriptor of a sender. Nothing but its `Debug` tells.
+fn descriptor_of(sender: &OsIpcSender) -> Option<BorrowedFd<'_>> {
+    let text = format!("{sender:?}");
+    let number =
+        text.strip_prefix("OsIpcSender { fd: SharedFileDescriptor(")?.strip_suffix(") }")?.parse().ok()?;
+    // SAFETY: the sender, which is borrowed as long, says that this is its descriptor.
+    Some(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipc_channel_takes_memory_over_that_is_sealed() {
+        let file = memory::sealed(5000).unwrap();
+        let memory = adopt(file.as_fd()).expect("this version's messages are as expected");
+        assert_eq!((memory.len(), memory.iter().all(|byte| *byte == 0)), (5000, true));
+        let error = std::fs::File::from(file).set_len(0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}
