@@ -26,6 +26,17 @@ pub enum Exit {
     Unknown,
 }
 
+impl Exit {
+    /// Tells whether the process ended as one does that ends itself because of a panic: by `abort`, or by an
+    /// instruction made for that.
+    pub(crate) fn is_abort(&self) -> bool {
+        const SIGILL: i32 = 4;
+        const SIGTRAP: i32 = 5;
+        const SIGABRT: i32 = 6;
+        matches!(self, Exit::Signal(SIGILL | SIGTRAP | SIGABRT))
+    }
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,7 +84,7 @@ pub struct ExitReport {
     pub peak_memory: Option<u64>,
     /// CPU time that the process used, in user code and in the kernel; with it, that of the children it waited for.
     pub cpu_time: Option<Duration>,
-    /// The panic that ended the process, if it was one.
+    /// The panic that ended the process, if it was one: the last that the item raised before the process was aborted.
     pub panic: Option<LastPanic>,
     /// The limit of the pool's that the way it ended points to.
     pub limit: Option<Limit>,
@@ -108,23 +119,29 @@ impl fmt::Display for ExitReport {
     }
 }
 
-/// The panic that ended a process, where panics cannot be caught.
+/// The panic that ended a process, where it could not be caught: in a program that is built with `panic = "abort"`, in
+/// a destructor during another panic, or at the border to a function of another language.
 ///
 /// # Examples
 ///
 /// ```
-/// use pool::Error;
+/// use pool::{pool_task, Error, Pool};
 ///
-/// fn place_of_the_panic(error: &Error) -> Option<&str> {
-///     let Error::WorkerLost { report, .. } = error else { return None };
-///     report.panic.as_ref().map(|panic| &*panic.location)
+/// #[pool_task]
+/// fn hands_out_callback(n: u32) -> u32 {
+///     extern "C" fn callback(n: u32) -> u32 { 10 / n }
+///     callback(n)
 /// }
-/// assert_eq!(place_of_the_panic(&Error::Closed), None);
+///
+/// let error = Pool::builder().workers(1).build()?.apply(hands_out_callback, (0,)).unwrap_err();
+/// let Error::WorkerLost { report, .. } = error else { panic!("{error}") };
+/// assert_eq!(report.panic.unwrap().message, "attempt to divide by zero");
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastPanic {
-    /// What was given to `panic!`.
+    /// What was given to `panic!`; of a long text the first 2.5 KiB or so.
     pub message: String,
     /// File, line and column.
     pub location: String,

@@ -31,6 +31,7 @@ modules! {
     exit_report
     imap
     initializer
+    last_words
     many
     max_tasks
     memory

@@ -20,6 +20,7 @@ mod drop;
 mod exit_report;
 mod imap;
 mod initializer;
+mod last_words;
 mod many;
 mod max_tasks;
 mod memory;

@@ -94,7 +94,7 @@ fn panics_at_length(bytes: usize) {
 
 fn long_messages_arrive_whole(method: StartMethod) {
     let pool = start(method, 1);
-    for bytes in [0, 1, 30_000, 100_000, 1 << 20] {
+    for bytes in [0, 1, 30_000, 100_000, 1 << 20, 10 << 20] {
         assert_eq!(details(pool.apply(panics_at_length, (bytes,)).unwrap_err()).2.len(), bytes);
     }
 }

@@ -238,6 +238,22 @@ fn a_dead_worker_loses_the_running_item_only() {
 }
 
 #[test]
+fn what_a_worker_said_as_it_aborted_is_told_of_the_item_that_it_ran() {
+    for (exit, same_item) in [(6, true), (6, false), (4, true), (9, true), (11, true)] {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (job, _) = numbers(&mut driver, 2, chunks_of(2));
+        let frame = take(&fakes[0]);
+        fakes[0].set_running(&frame, u32::from(same_item));
+        fakes[0].say("no");
+        fakes[0].set_running(&frame, 1);
+        fakes[0].commit(FakeWorker::done(&frame, 0), &[(Status::Ok, &[0])]);
+        driver.detach(0, &Exit::Signal(exit).into());
+        let [_, (1, Err(error))] = &delivered(&job)[..] else { panic!("one item is lost") };
+        assert_eq!(error.contains("panicked at here: no"), same_item && exit < 9, "{error}");
+    }
+}
+
+#[test]
 fn a_worker_that_dies_idle_loses_nothing_and_what_it_had_not_started_runs_elsewhere() {
     let (mut driver, fakes) = ready(2, Rules::default());
     let (job, _) = numbers(&mut driver, 2, chunks_of(1));

@@ -133,6 +133,7 @@ impl<L: Link> Driver<L> {
         let was_ready = worker.state == State::Ready || !worker.in_flight.is_empty() || worker.last_used > 0;
         let left_on_request = worker.state == State::Leaving && worker.corrupt.is_none();
         let mut ended = ended.clone();
+        let aborted = ended.exit.is_abort();
         if let Some(reason) = worker.corrupt.take() {
             ended.exit = Exit::Corrupt(reason);
         }
@@ -160,7 +161,11 @@ impl<L: Link> Driver<L> {
             let items = (0..block.count).filter_map(|item| block.clone().part(item, 1));
             for item in items.filter(|item| lost.decided != Some(item.first)) {
                 let limit = worker.sentence.and_then(|sentence| sentence.limit_of(item.first));
-                self.lose_item(key, item, worker.pid, limit, ended.clone());
+                // Only the last of them was running.
+                let is_last = item.first + 1 == block.first + block.count as usize;
+                let mut ended = ended.clone();
+                ended.report.panic = (aborted && is_last).then(|| worker.link.last_words(running)).flatten();
+                self.lose_item(key, item, worker.pid, limit, ended);
             }
         }
         self.dispatch();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::link::{Corrupt, Link, Running, Sent};
+use crate::exit::LastPanic;
 use crate::frame::{Entries, FrameHeader, Kind, Status, append_entry};
 
 /// The driver's end.
@@ -33,6 +34,7 @@ struct Shared {
     running_for: Option<Duration>,
     is_halted: bool,
     interrupted: Option<Running>,
+    words: Option<(Running, LastPanic)>,
     rings: u32,
     capacity: usize,
 }
@@ -127,6 +129,13 @@ impl FakeWorker {
         self.shared().interrupted.map(|running| running.item)
     }
 
+    /// Panics, and says so of the item that it is running.
+    pub(crate) fn say(&self, message: &str) {
+        let mut shared = self.shared();
+        let panic = LastPanic { message: message.to_owned(), location: "here".to_owned() };
+        shared.words = Some((shared.running, panic));
+    }
+
     fn frame(mut header: FrameHeader, outcomes: &[(Status, &[u8])]) -> (FrameHeader, Vec<u8>) {
         let mut body = Vec::new();
         for (status, bytes) in outcomes {
@@ -212,5 +221,9 @@ impl Link for InMemoryLink {
 
     fn interrupt(&mut self, item: Running) {
         self.shared().interrupted = Some(item);
+    }
+
+    fn last_words(&self, running: Running) -> Option<LastPanic> {
+        self.shared().words.clone().filter(|(tag, _)| *tag == running).map(|(_, panic)| panic)
     }
 }

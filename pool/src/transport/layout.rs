@@ -34,6 +34,10 @@ pub(crate) const BELL: usize = 2 * PAGE;
 /// Bodies up to this size travel in the ring, larger ones in a segment.
 pub(crate) const INLINE_MAX: usize = RING / 4;
 
+/// Where a worker's [last words](super::last_words) lie: in its control page, behind its counters.
+pub(super) const WORDS: usize = HALF + (1 << 10);
+pub(super) const WORDS_END: usize = HALF + CONTROL;
+
 /// Offsets in the parent's half.
 mod parent {
     pub(super) const ARGS_TAIL: usize = 0;
@@ -154,7 +158,7 @@ impl Running {
     /// No chunk has so many items.
     const NOT_BEGUN: u32 = 1 << 31;
 
-    fn pack(self) -> u64 {
+    pub(super) fn pack(self) -> u64 {
         let flag = if self.is_begun { 0 } else { Self::NOT_BEGUN };
         u64::from(self.chunk) << 32 | u64::from(self.item | flag)
     }

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::control::{Parcels, Setup, Terms};
+use super::last_words::LastWords;
 use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::region::Region;
 use super::ring::{Consumer, Memory, Producer};
 use super::segment::{Mapped, Segments};
 use crate::codec::ALIGN;
+use crate::exit::LastPanic;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
 use crate::sys::barrier;
 use crate::sys::clock::Nanos;
@@ -78,6 +80,9 @@ pub(crate) trait Link: Send {
 
     /// Tells the task that runs this item that it should come to an end.
     fn interrupt(&mut self, item: Running);
+
+    /// What a worker that is dead said of a panic while it ran this item of this chunk.
+    fn last_words(&self, running: Running) -> Option<LastPanic>;
 }
 
 /// A link of two rings in shared memory.
@@ -87,6 +92,7 @@ pub(crate) struct RingLink {
     worker: Bell<SharedWords>,
     progress: Progress,
     leash: Leash,
+    words: LastWords,
     parcels: Parcels,
     segments: Segments,
     mapped: Mapped,
@@ -136,7 +142,8 @@ impl RingLink {
             results: Consumer::new(SharedRing::results(region.clone())),
             worker: layout::worker_bell(&region),
             progress: Progress::new(region.clone()),
-            leash: Leash::new(region),
+            leash: Leash::new(region.clone()),
+            words: LastWords::new(region),
             parcels,
             segments: Segments::default(),
             mapped: Mapped::default(),
@@ -317,6 +324,10 @@ impl Link for RingLink {
 
     fn interrupt(&mut self, item: Running) {
         self.leash.interrupt(item);
+    }
+
+    fn last_words(&self, running: Running) -> Option<LastPanic> {
+        self.words.about(running)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod bell;
 pub(crate) mod control;
 #[cfg(test)]
 pub(crate) mod in_memory;
+pub(crate) mod last_words;
 mod layout;
 pub(crate) mod link;
 mod region;

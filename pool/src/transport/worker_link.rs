@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::control::{Parcels, Setup};
+use super::last_words::LastWords;
 use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
 use super::region::Region;
 pub(crate) use super::ring::Front;
@@ -27,8 +28,8 @@ const LONGEST_BATCH: Duration = Duration::from_micros(500);
 /// Items between two glances at the clock, at most.
 const MOST_UNTIMED: u32 = 16;
 
-/// Builds both halves from what the parent sent.
-pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
+/// Builds both halves from what the parent sent, and the place for what is said in a panic.
+pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
     let link = Arc::new(Region::adopt(setup.link));
     let bell = Arc::new(Region::adopt(setup.bell));
     if link.len() != layout::LINK || bell.len() != layout::BELL {
@@ -49,7 +50,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
         own,
         parent: layout::parent_bell(&bell),
         progress: Progress::new(link.clone()),
-        leash: Leash::new(link),
+        leash: Leash::new(link.clone()),
         segments: Segments::default(),
         parcels,
         open: None,
@@ -57,7 +58,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox)> {
         until_glance: 1,
         untimed: 1,
     };
-    Ok((inbox, outbox))
+    Ok((inbox, outbox, LastWords::new(link)))
 }
 
 /// Frames from the parent. It is trusted: it could run any code in this process anyway.

@@ -20,10 +20,10 @@ pub(crate) fn serve(setup: Setup) -> ! {
     process::name_thread(c"pool-worker");
     signals::set_up_worker();
     handshake::set_depth(terms.depth);
-    panics::install_hook();
-    let (Ok((inbox, outbox)), Ok(registry)) = (worker_link::adopt(setup), Registry::get()) else {
+    let (Ok((inbox, outbox, words)), Ok(registry)) = (worker_link::adopt(setup), Registry::get()) else {
         process::exit_at_once(handshake::EXIT_NO_LINK);
     };
+    panics::install_hook(words);
     barrier::take_part();
     interrupted::set_source(outbox.interruption());
     let code = Worker { inbox, outbox, registry, out: Vec::new() }.work();
