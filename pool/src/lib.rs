@@ -120,7 +120,8 @@
 //! | the task panics | [`Error::Panicked`] with message, place and, if `RUST_BACKTRACE` asks for it, backtrace | the same worker goes on |
 //! | its worker dies (a signal, `exit`, `abort`) | [`Error::WorkerLost`] with the process id, the [`Exit`] and an [`ExitReport`] (peak memory, CPU time), for the item that was running; whether it had effects is unknown | finished results are kept, items not started go to other workers, the worker is replaced |
 //! | an argument or a result cannot be encoded or decoded | [`Error::Encode`] or [`Error::Decode`], which say which of the two | nothing |
-//! | the initializer panics, returns `Err`, or its worker dies of it | [`Error::Initializer`], and so does every later call | the pool is over |
+//! | the initializer panics, returns `Err`, hangs, or its worker dies of it | [`Error::Initializer`], and so does every later call | the pool is over |
+//! | the same, but only in a worker that replaces another one | nothing yet | its place is tried again, with pauses, while the others work; after five failures in a row as above |
 //! | the pool is terminated or dropped | [`Error::Terminated`] | the same |
 //! | it runs longer than [`timeout`](Options::timeout) | [`Error::TimedOut`] | its worker is ended and replaced; items behind it go to other workers |
 //! | the job is [cancelled](AsyncResult::cancel) | [`Error::Cancelled`] | the same for its other items; workers that run them are ended |

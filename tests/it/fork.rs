@@ -29,6 +29,7 @@ modules! {
     codec_errors
     drop
     exit_report
+    failing_starts
     imap
     initializer
     last_words

@@ -18,6 +18,7 @@ mod close_and_join;
 mod codec_errors;
 mod drop;
 mod exit_report;
+mod failing_starts;
 mod imap;
 mod initializer;
 mod last_words;

@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crate::driver::pump::Pump;
 use crate::driver::{Driver, Once, Rules};
@@ -18,6 +19,9 @@ use crate::task::Task;
 use crate::transport::control::Terms;
 use crate::transport::link::ParentBell;
 use crate::worker;
+
+/// How long a worker may take to get ready, unless told otherwise. Some load models from slow disks first.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The environment variable that sets the default number of workers.
 const WORKERS_VARIABLE: &str = "POOL_WORKERS";
@@ -80,6 +84,7 @@ pub struct PoolBuilder {
     initializer: Option<Result<Once>>,
     finalizer: Option<Result<Once>>,
     max_tasks_per_worker: Option<u64>,
+    start_timeout: Duration,
 }
 
 impl PoolBuilder {
@@ -90,6 +95,7 @@ impl PoolBuilder {
             initializer: None,
             finalizer: None,
             max_tasks_per_worker: None,
+            start_timeout: START_TIMEOUT,
         }
     }
 
@@ -126,8 +132,10 @@ impl PoolBuilder {
 
     /// Has every worker run a task once before its first item, replaced workers as well.
     ///
-    /// If it panics, returns `Err` or ends its process, the pool can run nothing: every call returns
-    /// [`Error::Initializer`].
+    /// If it panics, returns `Err` or does not return within the [`start_timeout`](Self::start_timeout) before any worker
+    /// got ready, the pool can run nothing: every call returns [`Error::Initializer`], with its reason. If it fails
+    /// later, in a worker that replaces another one, or ends its process, its place stays empty for a moment and is
+    /// tried again, while the other workers go on; after five failures in a row the pool ends in the same way.
     ///
     /// # Examples
     ///
@@ -194,6 +202,34 @@ impl PoolBuilder {
         self
     }
 
+    /// Sets how long a worker may take from the moment its process exists until its initializer has returned; the
+    /// default is five minutes.
+    ///
+    /// A worker that takes longer is killed, and its initializer counts as failed; see
+    /// [`initializer`](Self::initializer) for what that means. Without one, the error is [`Error::Spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Error, Pool};
+    /// use std::time::Duration;
+    ///
+    /// #[pool_task]
+    /// fn waits_for_ever() { loop { std::thread::park() } }
+    ///
+    /// #[pool_task]
+    /// fn square(n: u64) -> u64 { n * n }
+    ///
+    /// let builder = Pool::builder().initializer(waits_for_ever, ());
+    /// let pool = builder.start_timeout(Duration::from_millis(100)).build()?;
+    /// assert!(matches!(pool.apply(square, (3,)), Err(Error::Initializer { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.start_timeout = limit;
+        self
+    }
+
     /// Starts the workers. Returns when their processes exist; they get ready meanwhile.
     ///
     /// # Errors
@@ -220,6 +256,9 @@ impl PoolBuilder {
         let workers = self.worker_count()?;
         if self.max_tasks_per_worker == Some(0) {
             return Err(invalid("max_tasks_per_worker", "it must be at least 1"));
+        }
+        if self.start_timeout.is_zero() {
+            return Err(invalid("start_timeout", "it must be longer than 0"));
         }
         let rules = Rules {
             initializer: self.initializer.transpose()?,
@@ -249,6 +288,7 @@ impl PoolBuilder {
             bell,
             terms,
             initializer,
+            start_timeout: self.start_timeout,
         };
         start_threads(supervisor, pump, commands, workers)
     }

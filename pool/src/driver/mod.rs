@@ -96,6 +96,8 @@ pub(crate) struct Driver<L> {
     /// A worker could not be told to leave, because its ring was full.
     leave_again: bool,
     timers: Timers,
+    /// Some worker got ready, so that the initializer can work.
+    any_was_ready: bool,
 }
 
 impl<L: Link> Driver<L> {
@@ -111,6 +113,7 @@ impl<L: Link> Driver<L> {
             chunks_sent: 0,
             leave_again: false,
             timers: Timers::default(),
+            any_was_ready: false,
         }
     }
 
@@ -242,6 +245,7 @@ impl<L: Link> Driver<L> {
         for place in 0..self.slots.len() {
             progress |= self.receive(place);
         }
+        self.end_if_refused();
         self.keep_time();
         self.dispatch();
         self.share_out();
@@ -297,18 +301,18 @@ impl<L: Link> Driver<L> {
                 Ok(())
             }
             Some(Kind::Ready) => {
+                self.any_was_ready = true;
+                worker.was_ready = true;
                 if worker.state == State::Starting {
                     worker.state = State::Ready;
                 }
                 Ok(())
             }
             Some(Kind::Refused) => {
-                let reason = match Entries::new(&body).next() {
-                    Some((entry, bytes)) => sink::refusal(entry.status, bytes),
-                    None => return Err(Corrupt("a refusal without a reason".to_owned())),
+                let Some((entry, bytes)) = Entries::new(&body).next() else {
+                    return Err(Corrupt("a refusal without a reason".to_owned()));
                 };
-                let task = self.rules.initializer.as_ref().map_or("", |once| once.name);
-                self.end(Error::Initializer { task, reason });
+                worker.refusal = Some(sink::refusal(entry.status, bytes));
                 Ok(())
             }
             other => Err(Corrupt(format!("a frame of kind {other:?} from a worker"))),

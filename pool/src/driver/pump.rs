@@ -417,7 +417,16 @@ impl Roster for Pump {
 
     fn detach(&self, place: usize, ended: &Ended) -> Departed {
         let detached = self.with_driver(|driver| driver.detach(place, ended));
-        Departed { was_ready: detached.was_ready }
+        Departed {
+            was_ready: detached.was_ready,
+            was_used: detached.was_used,
+            any_was_ready: detached.any_was_ready,
+            complaint: detached.complaint,
+        }
+    }
+
+    fn give_up_if_starting(&self, place: usize) -> bool {
+        self.with_driver(|driver| driver.give_up_if_starting(place))
     }
 
     fn wants_worker(&self) -> bool {

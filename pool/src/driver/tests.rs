@@ -227,7 +227,8 @@ fn a_dead_worker_loses_the_running_item_only() {
     fakes[0].commit(FakeWorker::done(&frame, 2), &[(Status::Ok, &[2])]);
     fakes[0].set_running(&frame, 3);
     let detached = driver.detach(0, &Exit::Signal(9).into());
-    assert_eq!(detached, Detached { was_ready: true, wants_another: true });
+    let wants_another = Detached { wants_another: true, ..Detached::default() };
+    assert_eq!(detached, Detached { was_ready: true, was_used: true, any_was_ready: true, ..wants_another });
     let second = add_worker(&mut driver, 0);
     echo_all(&mut driver, &[second]);
     assert!(job.is_settled());
@@ -366,12 +367,11 @@ fn the_end_ends_every_job() {
 
 #[test]
 fn a_refused_initializer_ends_the_pool_with_its_reason() {
-    let once = Once { task: TASK, name: "tests::init", body: Vec::new() };
-    let mut driver = Driver::new(1, Rules { initializer: Some(once), ..Rules::default() });
+    let mut driver = with_initializer(1);
     let (link, fake) = link(10);
     driver.attach(0, link, 1);
     let (job, _) = numbers(&mut driver, 1, JobOptions::default());
-    fake.answer(FrameHeader::new(Kind::Refused), &[(Status::DecodeFailed, b"no such file")]);
+    refuse(&fake);
     driver.turn();
     let error = job.aborted().expect("the job ended");
     assert!(
@@ -379,6 +379,49 @@ fn a_refused_initializer_ends_the_pool_with_its_reason() {
     );
     assert!(matches!(driver.open(job, TASK, JobOptions::default()), Err(Error::Initializer { .. })));
     assert!(!driver.wants_worker());
+}
+
+fn with_initializer(workers: usize) -> Driver<InMemoryLink> {
+    let once = Once { task: TASK, name: "tests::init", body: Vec::new() };
+    Driver::new(workers, Rules { initializer: Some(once), ..Rules::default() })
+}
+
+fn refuse(fake: &FakeWorker) {
+    fake.answer(FrameHeader::new(Kind::Refused), &[(Status::DecodeFailed, b"no such file")]);
+}
+
+#[test]
+fn a_worker_refused_after_another_got_ready_is_reported_and_ends_nothing() {
+    let mut driver = with_initializer(2);
+    let fakes = [0, 1].map(|place| {
+        let (link, fake) = link(10);
+        driver.attach(place, link, place as u32);
+        fake
+    });
+    // The ring of the first one is read first, and still the second one counts.
+    refuse(&fakes[0]);
+    fakes[1].get_ready();
+    let (job, _) = numbers(&mut driver, 2, JobOptions::default());
+    let detached = driver.detach(0, &Exit::Code(123).into());
+    assert!(detached.complaint.is_some_and(|complaint| complaint.contains("no such file")));
+    assert!(!detached.was_ready && detached.any_was_ready && driver.wants_worker());
+    echo_all(&mut driver, &fakes[1..]);
+    assert_eq!(delivered(&job), echoed(0..2));
+}
+
+#[test]
+fn a_worker_that_is_given_up_while_it_starts_gets_nothing_even_if_it_gets_ready() {
+    let mut driver = with_initializer(1);
+    let (link, fake) = link(10);
+    driver.attach(0, link, 1);
+    assert!(driver.give_up_if_starting(0));
+    fake.get_ready();
+    numbers(&mut driver, 2, JobOptions::default());
+    assert!(fake.is_empty());
+    driver.detach(0, &Exit::Signal(9).into());
+    let second = add_worker(&mut driver, 0);
+    assert!(!driver.give_up_if_starting(0), "it is ready");
+    assert_eq!(take(&second).header.kind(), Some(Kind::Run));
 }
 
 #[test]

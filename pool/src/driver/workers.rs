@@ -36,6 +36,10 @@ pub(super) struct Worker<L> {
     /// When it was given something last, by the driver's count of chunks.
     pub(super) last_used: u64,
     pub(super) corrupt: Option<String>,
+    /// It got as far as to say that it is ready.
+    pub(super) was_ready: bool,
+    /// What its initializer said against it.
+    pub(super) refusal: Option<String>,
     pub(super) watched: Option<Watched>,
     pub(super) seen: Option<Seen>,
     /// It was halted and is being ended.
@@ -78,10 +82,16 @@ pub(super) enum State {
 }
 
 /// What is known when a worker is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Detached {
     /// It had started properly.
     pub(crate) was_ready: bool,
+    /// It had been given items.
+    pub(crate) was_used: bool,
+    /// Some worker had started properly, this one or another.
+    pub(crate) any_was_ready: bool,
+    /// What its initializer said against it, or what was wrong with what it sent.
+    pub(crate) complaint: Option<String>,
     /// Another one is wanted in its place.
     pub(crate) wants_another: bool,
 }
@@ -113,6 +123,8 @@ impl<L: Link> Driver<L> {
             is_full: false,
             last_used: 0,
             corrupt: None,
+            was_ready: false,
+            refusal: None,
             watched: None,
             seen: None,
             sentence: None,
@@ -126,12 +138,15 @@ impl<L: Link> Driver<L> {
     /// Takes a worker out whose process is gone: keeps what it finished, queues what it had not started,
     /// ends the item that it was running.
     pub(crate) fn detach(&mut self, place: usize, ended: &Ended) -> Detached {
-        self.receive(place);
+        // All of them: what is said of this one depends on whether another one got ready.
+        for place in 0..self.slots.len() {
+            self.receive(place);
+        }
+        self.end_if_refused();
         let Some(mut worker) = self.slots[place].worker.take() else {
-            return Detached { was_ready: false, wants_another: self.wants_worker() };
+            return Detached { wants_another: self.wants_worker(), ..Detached::default() };
         };
-        let was_ready = worker.state == State::Ready || !worker.in_flight.is_empty() || worker.last_used > 0;
-        let left_on_request = worker.state == State::Leaving && worker.corrupt.is_none();
+        let complaint = worker.refusal.take().or_else(|| worker.corrupt.clone());
         let mut ended = ended.clone();
         let aborted = ended.exit.is_abort();
         if let Some(reason) = worker.corrupt.take() {
@@ -170,7 +185,39 @@ impl<L: Link> Driver<L> {
         }
         self.dispatch();
         self.ring();
-        Detached { was_ready: was_ready || left_on_request, wants_another: self.wants_worker() }
+        Detached {
+            was_ready: worker.was_ready,
+            was_used: worker.last_used > 0,
+            any_was_ready: self.any_was_ready,
+            complaint,
+            wants_another: self.wants_worker(),
+        }
+    }
+
+    /// Ends the pool if its initializer refused a worker before any got ready: the next one would fare no better.
+    ///
+    /// Later on it may be the fault of the moment, and the supervisor tries again.
+    pub(super) fn end_if_refused(&mut self) {
+        if self.any_was_ready {
+            return;
+        }
+        let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
+        if let Some(reason) = workers.find_map(|worker| worker.refusal.clone()) {
+            let task = self.rules.initializer.as_ref().map_or("", |once| once.name);
+            self.end(Error::Initializer { task, reason });
+        }
+    }
+
+    /// Sees to it that a worker which is not ready gets nothing any more, so that it can be ended.
+    pub(crate) fn give_up_if_starting(&mut self, place: usize) -> bool {
+        self.receive(place);
+        match &mut self.slots[place].worker {
+            Some(worker) if !worker.was_ready => {
+                worker.state = State::Leaving;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Ends an item whose worker is gone: because of this limit, if there is one.

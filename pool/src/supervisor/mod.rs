@@ -4,6 +4,7 @@
 //! made a process. It sleeps in `poll` on the processes' handles and on [`Commands`]. What it learns goes to
 //! the [`Roster`], the driver's side; when that wants no more workers and all are gone, the thread ends.
 
+mod setbacks;
 mod slot;
 
 use std::io;
@@ -21,6 +22,7 @@ use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
 use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
+use setbacks::Setback;
 use slot::Slot;
 
 /// Numbers of signals, the same on every Linux machine.
@@ -37,6 +39,8 @@ pub(crate) trait Roster: Send + Sync {
     fn attach(&self, place: usize, link: RingLink, pid: u32);
     /// The worker in this place is gone.
     fn detach(&self, place: usize, ended: &Ended) -> Departed;
+    /// Gives up the worker in this place if it is not ready; then it gets nothing more.
+    fn give_up_if_starting(&self, place: usize) -> bool;
     /// Should empty places be filled?
     fn wants_worker(&self) -> bool;
     /// No worker can be had.
@@ -44,10 +48,16 @@ pub(crate) trait Roster: Send + Sync {
 }
 
 /// What the driver's side knew of a worker that is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Departed {
     /// It had started properly, so that its end says nothing about the next one.
     pub(crate) was_ready: bool,
+    /// It had been given items.
+    pub(crate) was_used: bool,
+    /// Some worker of this pool got ready, this one or another.
+    pub(crate) any_was_ready: bool,
+    /// Why it is of no use: what its initializer said, or what was wrong with what it sent.
+    pub(crate) complaint: Option<String>,
 }
 
 /// Orders to the supervisor, from any thread.
@@ -110,6 +120,8 @@ pub(crate) struct Supervisor {
     pub(crate) terms: Terms,
     /// Why a worker that never gets ready is the fault of the pool's user, and whose fault it is.
     pub(crate) initializer: Option<&'static str>,
+    /// How long a worker may take to get ready once its process is made.
+    pub(crate) start_timeout: Duration,
 }
 
 impl Supervisor {
@@ -153,6 +165,9 @@ impl Supervisor {
                 if wants_workers && slots[place].is_due(now) {
                     self.fill(slots, place);
                 }
+                if slots[place].should_be_ready(now) && self.roster.give_up_if_starting(place) {
+                    slots[place].give_up();
+                }
                 slots[place].kill_if_due(now);
             }
             if !wants_workers
@@ -162,10 +177,10 @@ impl Supervisor {
                 return;
             }
             self.sleep(slots, wants_workers);
-            for place in 0..slots.len() {
-                if let Some(ended) = slots[place].collect() {
+            for (place, slot) in slots.iter_mut().enumerate() {
+                if let Some(ended) = slot.collect() {
                     let departed = self.roster.detach(place, &ended);
-                    self.judge(slots, place, departed, &ended.exit);
+                    self.judge(slot, departed, &ended.exit);
                 }
             }
             let roster = &self.roster;
@@ -196,7 +211,8 @@ impl Supervisor {
         let (link, process) =
             made.unwrap_or_else(|_| Err(Error::spawn("making its link", io::ErrorKind::OutOfMemory)))?;
         let pid = process.pid();
-        slots[place].occupy(process);
+        // A limit beyond the end of time is none.
+        slots[place].occupy(process, Instant::now().checked_add(self.start_timeout));
         self.roster.attach(place, link, pid);
         Ok(())
     }
@@ -204,7 +220,7 @@ impl Supervisor {
     /// Fills a place later on, when a failure need not be the pool's end.
     fn fill(&mut self, slots: &mut [Slot], place: usize) {
         if let Err(error) = self.start(slots, place) {
-            slots[place].back_off();
+            slots[place].back_off(Setback::NotMade);
             if slots[place].is_hopeless() && slots.iter().all(|slot| slot.process().is_none()) {
                 self.roster.fail(error);
             }
@@ -212,18 +228,30 @@ impl Supervisor {
     }
 
     /// Decides what the end of a worker means for the next one.
-    fn judge(&self, slots: &mut [Slot], place: usize, departed: Departed, exit: &Exit) {
-        if departed.was_ready {
-            slots[place].forgive();
+    fn judge(&self, slot: &mut Slot, departed: Departed, exit: &Exit) {
+        let is_overdue = slot.is_overdue();
+        if departed.was_ready && !is_overdue {
+            if departed.was_used {
+                slot.setbacks().forget_all();
+            } else {
+                slot.setbacks().forget_starts();
+                slot.back_off(Setback::Unused);
+            }
             return;
         }
-        match exit {
+        slot.back_off(match (exit, &departed.complaint) {
             // Nothing in a process does that to itself by mistake.
-            Exit::Signal(SIGKILL | SIGTERM) => slots[place].back_off_from_killer(),
-            _ => slots[place].back_off(),
-        }
-        if slots[place].is_hopeless() && self.roster.wants_worker() {
-            let reason = format!("its process never got ready and {exit}");
+            (Exit::Signal(SIGKILL | SIGTERM), None) if !is_overdue => Setback::Killed,
+            _ => Setback::NotReady,
+        });
+        // Trying again for as long as that takes each time would look like a hang.
+        let is_first = is_overdue && !departed.any_was_ready;
+        if is_first || slot.is_hopeless() && self.roster.wants_worker() {
+            let reason = match departed.complaint {
+                Some(complaint) => complaint,
+                None if is_overdue => format!("its worker did not get ready within {:?}", self.start_timeout),
+                None => format!("its process never got ready and {exit}"),
+            };
             self.roster.fail(match self.initializer {
                 Some(task) => Error::Initializer { task, reason },
                 None => Error::spawn("starting it", io::Error::other(reason)),
@@ -240,6 +268,105 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::start::StartMethod;
+    use crate::transport::control::Helm;
+
+    /// A driver's side that only remembers why it failed.
+    #[derive(Default)]
+    struct Failures(Mutex<Vec<String>>);
+
+    impl Roster for Failures {
+        fn attach(&self, _: usize, _: RingLink, _: u32) {}
+        fn detach(&self, _: usize, _: &Ended) -> Departed {
+            unreachable!("no process was made")
+        }
+        fn give_up_if_starting(&self, _: usize) -> bool {
+            true
+        }
+        fn wants_worker(&self) -> bool {
+            true
+        }
+        fn fail(&self, error: Error) {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            self.0.lock().unwrap().push(format!("{error}; {}", source.unwrap_or_default()));
+        }
+    }
+
+    fn never(_: Helm) -> ! {
+        unreachable!("`Spawn` does not fork")
+    }
+
+    fn supervisor(initializer: Option<&'static str>) -> (Supervisor, Arc<Failures>) {
+        let roster = Arc::new(Failures::default());
+        let terms = Terms { parent: 0, depth: 1, may_spin: false, is_image: false };
+        let supervisor = Supervisor {
+            starter: Starter::new(StartMethod::Spawn, 1, never).unwrap(),
+            roster: roster.clone(),
+            commands: Arc::new(Commands::new().unwrap()),
+            bell: ParentBell::new().unwrap(),
+            terms,
+            initializer,
+            start_timeout: Duration::from_secs(5),
+        };
+        (supervisor, roster)
+    }
+
+    fn judged(supervisor: &Supervisor, slot: &mut Slot, departed: &Departed, exit: Exit, times: u32) {
+        (0..times).for_each(|_| supervisor.judge(slot, departed.clone(), &exit));
+    }
+
+    const NEVER_READY: Departed =
+        Departed { was_ready: false, was_used: false, any_was_ready: true, complaint: None };
+
+    #[test]
+    fn a_place_that_never_gets_a_worker_ready_ends_the_pool_with_the_last_reason() {
+        let (supervisor, roster) = supervisor(Some("init"));
+        let mut slot = Slot::empty();
+        judged(&supervisor, &mut slot, &NEVER_READY, Exit::Code(1), 4);
+        assert!(roster.0.lock().unwrap().is_empty());
+        let refused = Departed { complaint: Some("no model".to_owned()), ..NEVER_READY };
+        judged(&supervisor, &mut slot, &refused, Exit::Code(123), 1);
+        assert_eq!(*roster.0.lock().unwrap(), ["the pool's initializer `init` failed: no model; "]);
+    }
+
+    #[test]
+    fn a_worker_that_gets_ready_is_a_new_beginning_for_its_place() {
+        let (supervisor, roster) = supervisor(Some("init"));
+        let mut slot = Slot::empty();
+        for was_used in [true, false] {
+            judged(&supervisor, &mut slot, &NEVER_READY, Exit::Code(1), 4);
+            let ready = Departed { was_ready: true, was_used, ..NEVER_READY };
+            judged(&supervisor, &mut slot, &ready, Exit::Signal(9), 1);
+        }
+        judged(&supervisor, &mut slot, &NEVER_READY, Exit::Code(1), 4);
+        assert!(roster.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_first_worker_of_a_pool_that_is_not_ready_in_time_ends_it() {
+        for (initializer, text) in [
+            (Some("init"), "the pool's initializer `init` failed: its worker did not get ready within 5s; "),
+            (
+                None,
+                "cannot start a worker process: starting it failed; its worker did not get ready within 5s",
+            ),
+        ] {
+            let (supervisor, roster) = supervisor(initializer);
+            let mut slot = Slot::empty();
+            slot.give_up();
+            judged(&supervisor, &mut slot, &NEVER_READY, Exit::Signal(9), 4);
+            assert!(roster.0.lock().unwrap().is_empty(), "others got ready");
+            // Even one that got ready at the last moment says nothing for the next one.
+            let late = Departed { was_ready: true, ..NEVER_READY };
+            judged(&supervisor, &mut slot, &late, Exit::Signal(9), 1);
+            assert_eq!(*roster.0.lock().unwrap(), [text]);
+            let mut other = Slot::empty();
+            other.give_up();
+            let first = Departed { any_was_ready: false, ..NEVER_READY };
+            judged(&supervisor, &mut other, &first, Exit::Signal(9), 1);
+            assert_eq!(*roster.0.lock().unwrap(), [text, text]);
+        }
+    }
 
     #[test]
     fn commands_come_in_the_order_in_which_they_were_given_and_once() {

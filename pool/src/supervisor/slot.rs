@@ -3,21 +3,15 @@
 //! ```text
 //! empty ── occupy ──► occupied ── collect ──► empty, at once or after a pause
 //!   ▲                    │ terminate: SIGTERM, at the deadline SIGKILL
+//!   │                    │ give_up, when it should be ready and is not: SIGKILL
 //!   └── back_off ◄───────┘
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::setbacks::{Setback, Setbacks};
 use crate::exit::Ended;
 use crate::sys::process::Process;
-
-/// First pause after a worker that never got ready; it doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// So many in a row that never got ready are no accident.
-const HOPELESS: u32 = 5;
-
-/// So many in a row that were killed by somebody while they started are no accident either.
-const HOPELESS_KILLED: u32 = 100;
 
 /// A place and its history.
 #[derive(Debug)]
@@ -25,27 +19,39 @@ pub(crate) struct Slot {
     process: Option<Process>,
     /// Not filled before this.
     not_before: Option<Instant>,
+    /// When to see whether the worker is ready.
+    ready_by: Option<Instant>,
+    /// It was not.
+    is_overdue: bool,
     /// When SIGTERM becomes SIGKILL.
     kill_at: Option<Instant>,
-    /// Workers in a row that never got ready.
-    failures: u32,
-    /// Those that somebody killed before they got ready.
-    killed: u32,
+    setbacks: Setbacks,
 }
 
 impl Slot {
     pub(crate) fn empty() -> Self {
-        Self { process: None, not_before: None, kill_at: None, failures: 0, killed: 0 }
+        Self {
+            process: None,
+            not_before: None,
+            ready_by: None,
+            is_overdue: false,
+            kill_at: None,
+            setbacks: Setbacks::default(),
+        }
     }
 
     pub(crate) fn process(&self) -> Option<&Process> {
         self.process.as_ref()
     }
 
-    pub(crate) fn occupy(&mut self, process: Process) {
+    /// Takes in a worker, which should be ready by then if there is a limit.
+    pub(crate) fn occupy(&mut self, process: Process, ready_by: Option<Instant>) {
         self.process = Some(process);
         self.not_before = None;
+        self.ready_by = ready_by;
+        self.is_overdue = false;
         self.kill_at = None;
+        self.setbacks.forget_not_made();
     }
 
     /// Should the place be filled now, if workers are wanted?
@@ -55,29 +61,40 @@ impl Slot {
 
     /// When something is to be done without being asked.
     pub(crate) fn due(&self, wants_workers: bool) -> Option<Instant> {
-        if self.process.is_some() { self.kill_at } else { self.not_before.filter(|_| wants_workers) }
+        match self.process {
+            Some(_) => self.kill_at.into_iter().chain(self.ready_by).min(),
+            None => self.not_before.filter(|_| wants_workers),
+        }
     }
 
-    /// Waits before the place is filled again: longer each time.
-    pub(crate) fn back_off(&mut self) {
-        self.not_before = Some(Instant::now() + FIRST_PAUSE * 2u32.pow(self.failures.min(6)));
-        self.failures += 1;
+    /// Waits before the place is filled again.
+    pub(crate) fn back_off(&mut self, setback: Setback) {
+        self.not_before = Some(Instant::now() + self.setbacks.add(setback));
     }
 
-    /// The worker was killed before it got ready, which says little about the next one.
-    pub(crate) fn back_off_from_killer(&mut self) {
-        self.not_before = Some(Instant::now() + FIRST_PAUSE);
-        self.killed += 1;
-    }
-
-    /// A worker got ready, so what came before was an accident.
-    pub(crate) fn forgive(&mut self) {
-        self.failures = 0;
-        self.killed = 0;
+    /// What happened before to the workers of this place.
+    pub(crate) fn setbacks(&mut self) -> &mut Setbacks {
+        &mut self.setbacks
     }
 
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures >= HOPELESS || self.killed >= HOPELESS_KILLED
+        self.setbacks.are_hopeless()
+    }
+
+    /// Tells, once, that the worker should be ready by now.
+    pub(crate) fn should_be_ready(&mut self, now: Instant) -> bool {
+        self.ready_by.take_if(|time| *time <= now).is_some()
+    }
+
+    /// Ends a worker that is not ready in time.
+    pub(crate) fn give_up(&mut self) {
+        self.is_overdue = true;
+        self.kill();
+    }
+
+    /// Tells whether the worker that was here last was given up.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is_overdue
     }
 
     /// Kills the worker if it is the one with this process id.
@@ -119,6 +136,7 @@ impl Slot {
     pub(crate) fn collect(&mut self) -> Option<Ended> {
         let ended = self.process.as_ref()?.collect()?;
         self.process = None;
+        self.ready_by = None;
         self.kill_at = None;
         Some(ended)
     }
@@ -127,6 +145,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
+    use std::time::Duration;
 
     use super::*;
     use crate::exit::Exit;
@@ -141,7 +160,7 @@ mod tests {
         let process = Process::open(child.id()).unwrap();
         std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut [0]).unwrap();
         let mut slot = Slot::empty();
-        slot.occupy(process);
+        slot.occupy(process, None);
         slot
     }
 
@@ -171,22 +190,26 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_are_forgotten_once_a_worker_gets_ready() {
+    fn a_place_is_filled_again_after_its_pause() {
         let mut slot = Slot::empty();
         assert!(slot.is_due(Instant::now()));
-        (0..HOPELESS).for_each(|_| slot.back_off());
+        (0..5).for_each(|_| slot.back_off(Setback::NotReady));
         assert!(!slot.is_due(Instant::now()) && slot.is_hopeless());
         assert!(slot.is_due(Instant::now() + Duration::from_secs(10)));
-        slot.forgive();
-        assert!(!slot.is_hopeless());
+        assert!(slot.due(true).is_some() && slot.due(false).is_none());
     }
 
     #[test]
-    fn somebody_who_kills_starting_workers_has_to_be_persistent_to_end_the_pool() {
-        let mut slot = Slot::empty();
-        (1..HOPELESS_KILLED).for_each(|_| slot.back_off_from_killer());
-        assert!(!slot.is_hopeless() && slot.is_due(Instant::now() + Duration::from_secs(1)));
-        slot.back_off_from_killer();
-        assert!(slot.is_hopeless());
+    fn a_worker_is_looked_at_once_when_it_should_be_ready_and_killed_if_it_is_not() {
+        let mut slot = stubborn();
+        let now = Instant::now();
+        slot.ready_by = Some(now);
+        assert_eq!(slot.due(true), Some(now));
+        assert!(!slot.should_be_ready(now - Duration::from_millis(1)));
+        assert!(slot.should_be_ready(now) && !slot.should_be_ready(now));
+        assert!(slot.due(true).is_none() && !slot.is_overdue());
+        slot.give_up();
+        assert_eq!(comes_to_an_end(&mut slot), Some(Exit::Signal(9)));
+        assert!(slot.is_overdue());
     }
 }
