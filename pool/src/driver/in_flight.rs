@@ -127,8 +127,13 @@ impl InFlight {
     }
 
     /// The chunk with these low 32 bits of its number.
-    pub(crate) fn find(&self, number: u32) -> Option<&Chunk> {
+    fn find(&self, number: u32) -> Option<&Chunk> {
         self.chunks.iter().find(|chunk| chunk.number as u32 == number)
+    }
+
+    /// The chunk that a worker is running this item of, as far as is known: it was begun and not answered.
+    pub(crate) fn find_running(&self, running: Running) -> Option<&Chunk> {
+        self.find(running.chunk).filter(|chunk| running.is_begun && running.item >= chunk.done)
     }
 
     /// The first chunk whose items' time is limited: whether others are before it, its number, its limits.

@@ -155,7 +155,7 @@ impl<L: Link> Driver<L> {
             return None;
         }
         let running = worker.link.running();
-        let at = if running.is_begun { worker.in_flight.find(running.chunk) } else { None };
+        let at = worker.in_flight.find_running(running);
         if let Some(end_by) = at.and_then(|chunk| chunk.end_by) {
             if end_by > now {
                 return Some(end_by);
@@ -213,7 +213,8 @@ impl<L: Link> Driver<L> {
         self.receive(place);
         let worker = self.slots[place].worker.as_mut()?;
         let running = worker.link.running();
-        let chunk = worker.in_flight.find(running.chunk).filter(|_| running.is_begun);
+        // An item that was answered by now has ended, even if the worker still says that it is at it.
+        let chunk = worker.in_flight.find_running(running);
         let is_there = match verdict {
             Verdict::RanTooLong(_) => running == seen && chunk.is_some(),
             Verdict::Unwanted => chunk.is_some_and(|chunk| chunk.end_by.is_some()),
@@ -348,6 +349,22 @@ mod tests {
         look(&mut driver);
         assert_eq!(fakes[0].interrupted(), Some(2));
         assert!(driver.take_effects().end.is_empty());
+    }
+
+    #[test]
+    fn an_item_that_was_answered_does_not_end_again_though_its_worker_still_says_it_is_at_it() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (job, _) = numbers(&mut driver, 4, limited(None, Some(5), 0));
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        fakes[0].set_running(&chunk, 1);
+        fakes[0].set_running_for(Some(Duration::from_secs(6)));
+        fakes[0].echo(&chunk, 0, 2);
+        look(&mut driver);
+        assert!(driver.take_effects().end.is_empty() && !fakes[0].is_halted());
+        fakes[0].echo(&chunk, 2, 2);
+        driver.turn();
+        assert_eq!(delivered(&job), [(0, Ok(0)), (1, Ok(1)), (2, Ok(2)), (3, Ok(3))]);
+        assert!(job.is_settled());
     }
 
     #[test]
