@@ -133,7 +133,9 @@ impl InFlight {
 
     /// The chunk that a worker is running this item of, as far as is known: it was begun and not answered.
     pub(crate) fn find_running(&self, running: Running) -> Option<&Chunk> {
-        self.find(running.chunk).filter(|chunk| running.is_begun && running.item >= chunk.done)
+        // Whatever a worker says of itself, it may be wrong.
+        let is_at = |chunk: &&Chunk| (chunk.done..chunk.block.count).contains(&running.item);
+        self.find(running.chunk).filter(|_| running.is_begun).filter(is_at)
     }
 
     /// The first chunk whose items' time is limited: whether others are before it, its number, its limits.
