@@ -1,19 +1,16 @@
 //! Makes random jobs of every kind, and hands their outcomes to the judge.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
 
-use pool::{AsyncResult, Error, Imap, Options, Pool, Result};
+use pool::{AsyncResult, Error, Imap, Pool};
 
+use crate::kept::{Handle, Judge, Kept};
+use crate::plan::{Style, plan, with};
 use crate::random::Random;
 use crate::round::{Facts, JobFacts, Round, lock};
-use crate::tasks::{self, Act, Checked, Item, Order};
+use crate::tasks::{self, Checked, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
@@ -23,130 +20,6 @@ enum Call {
     MapAsync,
     Imap,
     ImapUnordered,
-}
-
-/// A handle that is kept for a while.
-trait Kept {
-    /// Looks at it; true when it is judged.
-    fn look(&mut self, round: &Round, random: &mut Random) -> bool;
-    /// Waits for it.
-    fn finish(&mut self, round: &Round, random: &mut Random);
-    fn call(&self) -> &'static str;
-    /// Closed and joined: is it ready, as it must be?
-    fn is_ready(&self) -> bool;
-    fn pool(&self) -> &Arc<Facts>;
-}
-
-type Judge<R> = fn(&Round, &JobFacts, Result<R>);
-
-struct Handle<R> {
-    handle: Option<AsyncResult<R>>,
-    job: JobFacts,
-    judge: Judge<R>,
-}
-
-impl<R> Handle<R> {
-    fn hand_over(&self, round: &Round, result: Result<R>) {
-        if self.job.cancelled && !matches!(result, Err(Error::Cancelled { .. })) {
-            round.wrong(&format!("{}: was cancelled and did not end so", self.job.call));
-        }
-        (self.judge)(round, &self.job, result);
-    }
-}
-
-impl<R: Send + 'static> Kept for Handle<R> {
-    fn look(&mut self, round: &Round, random: &mut Random) -> bool {
-        let Some(handle) = &mut self.handle else { return true };
-        match random.below(12) {
-            0 if !self.job.cancelled => {
-                if handle.cancel() {
-                    round.totals.add("cancels", 1);
-                    self.job.cancelled = true;
-                }
-                false
-            }
-            1 => {
-                let ready = handle.ready();
-                if let (true, None) = (ready, handle.successful()) {
-                    round.wrong("a handle is ready and knows not whether it was successful");
-                }
-                false
-            }
-            2 => {
-                handle.wait_timeout(Duration::from_micros(random.below(3000)));
-                false
-            }
-            3 => {
-                self.handle = None;
-                let refused = self.job.pool.closing.load(Ordering::SeqCst);
-                if !self.job.cancelled && !self.job.fail_fast && !refused {
-                    lock(&self.job.pool.orphans).push(self.job.items.clone());
-                }
-                round.totals.add("handles_dropped", 1);
-                true
-            }
-            _ => match handle.get_timeout(Duration::from_micros(random.skewed(5000))) {
-                Some(result) => {
-                    self.handle = None;
-                    self.hand_over(round, result);
-                    true
-                }
-                None => false,
-            },
-        }
-    }
-
-    fn finish(&mut self, round: &Round, random: &mut Random) {
-        let Some(handle) = self.handle.take() else { return };
-        let result = match random.below(3) {
-            0 => block_on(handle),
-            1 => {
-                handle.wait();
-                handle.get()
-            }
-            _ => handle.get(),
-        };
-        self.hand_over(round, result);
-    }
-
-    fn call(&self) -> &'static str {
-        self.job.call
-    }
-
-    fn is_ready(&self) -> bool {
-        self.handle.as_ref().is_none_or(AsyncResult::ready)
-    }
-
-    fn pool(&self) -> &Arc<Facts> {
-        &self.job.pool
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match Pin::new(&mut future).poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-/// How one job is to be made.
-#[derive(Clone, Copy, Debug)]
-struct Style {
-    chunk: Option<usize>,
-    window: Option<usize>,
-    fail_fast: bool,
 }
 
 /// One thread that makes jobs.
@@ -217,16 +90,6 @@ macro_rules! runs {
     };
 }
 
-fn with<'p>(mut options: Options<'p>, style: Style) -> Options<'p> {
-    if let Some(chunk) = style.chunk {
-        options = options.chunk_size(chunk);
-    }
-    if let Some(window) = style.window {
-        options = options.window(window);
-    }
-    options.fail_fast(style.fail_fast)
-}
-
 impl Client {
     pub(crate) fn new(round: Arc<Round>, random: Random, place: usize) -> Self {
         Self { round, random, place, kept: Vec::new() }
@@ -293,12 +156,11 @@ impl Client {
     fn run(&mut self, call: Call, pool: &Pool, facts: &Arc<Facts>, calm: bool) {
         let single = matches!(call, Call::Apply | Call::ApplyAsync);
         let task = self.random.below(4);
-        let Some(items) = self.plan(single, task, calm, facts.recycles_after) else { return };
-        let style = Style {
-            chunk: self.random.chance(40).then(|| 1 + self.random.skewed(500) as usize),
-            window: self.random.chance(30).then(|| 1 + self.random.skewed(200) as usize),
-            fail_fast: self.random.chance(15),
-        };
+        let style = Style::random(&mut self.random);
+        let shape = (single, task, calm);
+        let planned = plan(&self.round, &mut self.random, &style, shape, facts.recycles_after);
+        let Some(items) = planned else { return };
+        self.round.may_retry(&items);
         let name = match (call, task > 1) {
             (Call::Apply, _) => "apply",
             (Call::ApplyAsync, _) => "apply_async",
@@ -319,6 +181,8 @@ impl Client {
             pool: facts.clone(),
             items: Arc::new(items),
             fail_fast: style.fail_fast,
+            timeout: style.timeout,
+            deadline: style.deadline.is_some(),
             cancelled: false,
         };
         match task {
@@ -328,58 +192,6 @@ impl Client {
             _ => self.numbers(call, style, job, pool),
         }
         self.round.ledger.note(self.place, "");
-    }
-
-    fn plan(
-        &mut self,
-        single: bool,
-        task: u64,
-        calm: bool,
-        recycles_after: Option<u64>,
-    ) -> Option<Vec<Item>> {
-        let random = &mut self.random;
-        let large = random.chance(6) && task != 1;
-        let count = match () {
-            () if single => 1,
-            () if large => random.range(0, 6),
-            () if task == 1 => random.skewed(20_000),
-            () => random.skewed(1500),
-        };
-        // A start takes up to some tens of milliseconds.
-        let count = recycles_after.map_or(count, |items| count.min(60 * items));
-        let first = self.round.take_ids(count)?;
-        // Long jobs have short items.
-        let busy = random.chance(40) && task != 1;
-        let longest = if count > 100 { 200 } else { 4000 };
-        let doomed = if calm || task == 1 || random.chance(70) { 0 } else { random.range(1, 3) };
-        let mut items: Vec<_> = (first..first + count)
-            .map(|id| {
-                let act = match random.below(if busy { 6 } else { 1000 }) {
-                    1 | 2 => Act::Spin(random.skewed(longest) as u32),
-                    3 => Act::Sleep(random.skewed(longest) as u32),
-                    4 if random.chance(10) => Act::Print,
-                    _ => Act::Nothing,
-                };
-                let act = if task == 1 { Act::Nothing } else { act };
-                let size = |random: &mut Random| match () {
-                    () if large => random.skewed(tasks::LARGEST as u64) as u32,
-                    () if random.chance(1) => random.skewed(100_000) as u32,
-                    () => random.skewed(if count > 300 { 64 } else { 2000 }) as u32,
-                };
-                Item { id, act, sends: size(random), wants: size(random) }
-            })
-            .collect();
-        for _ in 0..doomed.min(count) {
-            let index = random.below(count) as usize;
-            items[index].act = match random.below(8) {
-                0 => Act::Exit(random.below(200) as i32),
-                1 => Act::Abort,
-                2 => Act::Kill([9, 11, 15, 4][random.below(4) as usize]),
-                3 => Act::PanicAtLength(random.skewed(1 << 20) as u32),
-                _ => Act::Panic,
-            };
-        }
-        Some(items)
     }
 
     fn keep<R: Send + 'static>(&mut self, handle: AsyncResult<R>, job: JobFacts, judge: Judge<R>) {

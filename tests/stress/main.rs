@@ -4,11 +4,13 @@
 //! and go. It runs in rounds; after each, all processes are gone, and every item is accounted for. What the
 //! tasks print goes to stdout, what the program has to say to stderr. Exit code 0 only if everything held.
 
+mod plan;
 mod random;
 mod ledger;
 mod tasks;
 mod round;
 mod jobs;
+mod kept;
 mod chaos;
 mod census;
 mod watch;

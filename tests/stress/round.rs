@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use pool::{Error, Exit, Result};
+use pool::{Error, Exit, Result, TimeLimit};
 
 use crate::ledger::{ITEMS, Ledger};
 use crate::tasks::{Act, Checked, Item};
@@ -12,6 +13,9 @@ use crate::tasks::{Act, Checked, Item};
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How often any item may be tried again.
+pub(crate) const MOST_RETRIES: u8 = 3;
 
 /// Totals of a run.
 #[derive(Debug, Default)]
@@ -61,6 +65,8 @@ pub(crate) struct JobFacts {
     pub(crate) pool: Arc<Facts>,
     pub(crate) items: Arc<Vec<Item>>,
     pub(crate) fail_fast: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) deadline: bool,
     pub(crate) cancelled: bool,
 }
 
@@ -81,6 +87,8 @@ pub(crate) struct Round {
     unexplained: AtomicU64,
     callbacks_due: AtomicU64,
     callbacks_run: AtomicU64,
+    /// Items that may be tried again.
+    retried: Mutex<HashSet<u64>>,
 }
 
 impl Round {
@@ -99,6 +107,7 @@ impl Round {
             unexplained: AtomicU64::new(0),
             callbacks_due: AtomicU64::new(0),
             callbacks_run: AtomicU64::new(0),
+            retried: Mutex::default(),
         }
     }
 
@@ -126,6 +135,11 @@ impl Round {
         Some(first)
     }
 
+    /// To be called before items are sent that may be tried again.
+    pub(crate) fn may_retry(&self, items: &[Item]) {
+        lock(&self.retried).extend(items.iter().filter(|item| item.retries > 0).map(|item| item.id));
+    }
+
     /// To be called before a process is killed.
     pub(crate) fn will_kill(&self, pid: u32) {
         lock(&self.killed).insert(pid);
@@ -145,6 +159,10 @@ impl Round {
         let terminating = job.pool.terminating.load(Ordering::SeqCst);
         let allowed = match error {
             Error::Cancelled { .. } if job.cancelled => true,
+            Error::TimedOut { limit: TimeLimit::Deadline, .. } => {
+                self.totals.add("jobs_ended_by_deadline", 1);
+                job.deadline
+            }
             Error::Terminated => terminating,
             Error::Closed => {
                 let clean = job.items.iter().all(|item| self.ledger.mark(item.id) == (0, 0));
@@ -173,7 +191,7 @@ impl Round {
                 let mark = self.ledger.mark(item.id);
                 if !answer.is_right(item) {
                     self.wrong(&format!("{}: wrong answer, of {}, for {item:?}", job.call, answer.id()));
-                } else if mark != (1, 1) {
+                } else if !item.may_begin(mark.0) || !(1..=mark.0).contains(&mark.1) {
                     self.wrong(&format!("{}: item {item:?} is right and has mark {mark:?}", job.call));
                 }
                 false
@@ -202,9 +220,20 @@ impl Round {
                     Act::PanicAtLength(len) => message.len() == len as usize,
                     _ => false,
                 };
-                meant && mark == (1, 0)
+                meant && item.may_begin(mark.0) && mark.1 == 0
             }
-            Error::WorkerLost { pid, exit, .. } => {
+            Error::TimedOut { limit: TimeLimit::Timeout(limit), pid: Some(_), attempts, .. } => {
+                self.totals.add("items_timed_out", 1);
+                if item.act != Act::Hang {
+                    // It was slow, or its worker was stopped.
+                    self.totals.add("items_timed_out_by_chance", 1);
+                }
+                job.timeout == Some(*limit)
+                    && item.may_begin(mark.0)
+                    && mark.1 <= mark.0
+                    && (job.fail_fast || *attempts == u32::from(item.retries) + 1)
+            }
+            Error::WorkerLost { pid, exit, attempts, .. } => {
                 self.totals.add("items_lost", 1);
                 let times = *lock(&self.lost).entry(*pid).and_modify(|times| *times += 1).or_insert(1);
                 let was_killed = lock(&self.killed).contains(pid) && *exit == Exit::Signal(9);
@@ -220,7 +249,9 @@ impl Round {
                         self.totals.add("items_lost_before_begun", 1);
                     }
                 }
-                times == 1 && (was_killed || died && mark == (1, 0))
+                times == 1
+                    && (was_killed || died && item.may_begin(mark.0) && mark.1 <= mark.0)
+                    && (job.fail_fast || *attempts == u32::from(item.retries) + 1)
             }
             Error::Cancelled { .. } => job.fail_fast && mark == (0, 0),
             _ => false,
@@ -257,7 +288,11 @@ impl Round {
                 };
                 self.judge_failure(job, index, &job.items[index], &error);
                 if !job.fail_fast {
-                    let low = job.items[..index].iter().find(|item| self.ledger.mark(item.id) != (1, 1));
+                    let is_right = |item: &&Item| {
+                        let (begun, finished) = self.ledger.mark(item.id);
+                        item.may_begin(begun) && (1..=begun).contains(&finished)
+                    };
+                    let low = job.items[..index].iter().find(|item| !is_right(item));
                     if let Some(item) = low {
                         let mark = self.ledger.mark(item.id);
                         self.wrong(&format!("{}: {item:?} before the lowest error has {mark:?}", job.call));
@@ -272,9 +307,8 @@ impl Round {
     pub(crate) fn judge_unseen(&self, items: &[Item]) {
         for item in items {
             let (begun, finished) = self.ledger.mark(item.id);
-            let falls = !matches!(item.act, Act::Nothing | Act::Spin(_) | Act::Sleep(_) | Act::Print);
-            let ended = if falls { begun == 1 && finished == 0 } else { begun == 1 && finished == 1 };
-            if !ended {
+            let finishes = if item.act.ends_well() { finished >= 1 || item.is_timed } else { finished == 0 };
+            if !item.may_begin(begun) || !finishes {
                 self.unexplained.fetch_add(1, Ordering::SeqCst);
             }
         }
@@ -285,10 +319,11 @@ impl Round {
     pub(crate) fn settle(&self) {
         let used = self.next_id.load(Ordering::SeqCst);
         let mut begun_items = 0;
+        let retried = std::mem::take(&mut *lock(&self.retried));
         for id in 0..used {
             let (begun, finished) = self.ledger.mark(id);
             begun_items += u64::from(begun);
-            if begun > 1 || finished > begun {
+            if begun > 1 + u8::from(retried.contains(&id)) * MOST_RETRIES || finished > begun {
                 self.wrong(&format!("item {id} was begun {begun} times and finished {finished} times"));
             }
         }

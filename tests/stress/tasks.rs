@@ -24,6 +24,17 @@ pub(crate) enum Act {
     Abort,
     /// Sends itself this signal.
     Kill(i32),
+    /// Does not come back, so that its job has a timeout.
+    Hang,
+    /// Works until it is told to end, so that its job has a soft timeout.
+    UntilInterrupted,
+}
+
+impl Act {
+    /// Whether an item with this comes to its end by itself.
+    pub(crate) fn ends_well(self) -> bool {
+        matches!(self, Act::Nothing | Act::Spin(_) | Act::Sleep(_) | Act::Print | Act::UntilInterrupted)
+    }
 }
 
 /// An item as the program plans it.
@@ -34,9 +45,18 @@ pub(crate) struct Item {
     /// Bytes of its argument and of its answer.
     pub(crate) sends: u32,
     pub(crate) wants: u32,
+    /// How often it may be tried again.
+    pub(crate) retries: u8,
+    /// Whether it may be ended because it takes too long.
+    pub(crate) is_timed: bool,
 }
 
 impl Item {
+    /// Whether it was begun as often as it may be: at least once, and again only if its job allows that.
+    pub(crate) fn may_begin(&self, times: u8) -> bool {
+        (1..=1 + self.retries).contains(&times)
+    }
+
     /// The bytes that it sends.
     pub(crate) fn body(&self) -> &'static [u8] {
         let all = pattern();
@@ -156,6 +176,12 @@ fn act(act: Act) {
         Act::Print => println!("printed by a task"),
         Act::Panic => panic!("on purpose"),
         Act::PanicAtLength(len) => std::panic::panic_any("p".repeat(len as usize)),
+        Act::Hang => std::thread::sleep(Duration::from_secs(3600)),
+        Act::UntilInterrupted => {
+            while !pool::interrupted() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
         Act::Exit(code) => std::process::exit(code),
         Act::Abort => std::process::abort(),
         Act::Kill(signal) => {
