@@ -20,6 +20,8 @@ crate::cases![
     the_soft_limit_concerns_one_item_only,
     a_lazy_call_goes_on_after_a_timeout,
     a_handle_learns_of_a_timeout_though_nobody_waits,
+    a_limit_is_kept_while_another_thread_waits_for_a_job_without_one,
+    join_does_not_wait_for_limits_of_items_that_ended,
     a_deadline_ends_the_whole_job,
     a_deadline_that_is_past_ends_the_job_at_once,
     a_lazy_call_yields_what_was_done_before_the_deadline,
@@ -158,6 +160,32 @@ fn a_handle_learns_of_a_timeout_though_nobody_waits(method: StartMethod) {
     let handle = pool.options().timeout(SHORT).apply_async(limited::sleep, (60_000,));
     wait_until("it is ready", || handle.ready());
     assert_eq!(timed_out(&handle.get().unwrap_err()), 0);
+}
+
+fn a_limit_is_kept_while_another_thread_waits_for_a_job_without_one(method: StartMethod) {
+    let pool = start(method, 2);
+    let (log, gate) = (Log::new(), Gate::new());
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| pool.apply(limited::pid_gated, (log.path(), gate.path(), 1)));
+        wait_until("it runs", || log.count() == 1);
+        // Whoever leads sleeps by then, knowing of no time limit.
+        std::thread::sleep(SHORT);
+        let handle = pool.options().timeout(SHORT).apply_async(limited::sleep, (600_000,));
+        wait_until("it is ready", || handle.ready());
+        assert_eq!(timed_out(&handle.get().unwrap_err()), 0);
+        let past = pool.options().deadline(Instant::now() + SHORT).apply_async(limited::sleep, (600_000,));
+        wait_until("it is ready", || past.ready());
+        gate.open();
+        assert_eq!(waits.join().unwrap().unwrap(), 1);
+    });
+}
+
+fn join_does_not_wait_for_limits_of_items_that_ended(method: StartMethod) {
+    let pool = start(method, 2);
+    let options = pool.options().timeout(Duration::from_secs(3600));
+    assert_eq!(options.map(limited::sleep, [0; 10]).unwrap(), [0; 10]);
+    pool.close();
+    pool.join().unwrap();
 }
 
 fn a_deadline_ends_the_whole_job(method: StartMethod) {

@@ -368,6 +368,16 @@ mod tests {
     }
 
     #[test]
+    fn nobody_needs_to_drive_once_every_limited_item_has_ended() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (job, _) = numbers(&mut driver, 4, limited(None, Some(3600), 0));
+        assert_eq!(driver.open_jobs(), 1);
+        echo_all(&mut driver, &fakes);
+        assert!(job.is_settled());
+        assert_eq!(driver.open_jobs(), 0);
+    }
+
+    #[test]
     fn a_worker_that_went_on_meanwhile_is_left_alone() {
         let (mut driver, fakes) = ready(1, Rules::default());
         let (job, _) = numbers(&mut driver, 4, limited(None, Some(5), 0));

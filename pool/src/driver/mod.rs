@@ -70,6 +70,8 @@ pub(crate) struct Effects {
     pub(crate) wake_supervisor: bool,
     /// All workers are to be ended.
     pub(crate) end_workers: bool,
+    /// Something is due earlier than a sleeping leader knows, or nothing is left to lead for.
+    pub(crate) wake_leader: bool,
 }
 
 /// Whether the pool takes and runs jobs.
@@ -123,7 +125,7 @@ impl<L: Link> Driver<L> {
 
     /// Open jobs, and whatever else needs somebody to drive.
     pub(crate) fn open_jobs(&self) -> usize {
-        self.jobs.len() + usize::from(self.leave_again || self.timers.limits.is_some())
+        self.jobs.len() + usize::from(self.leave_again || self.jobs.is_empty() && self.ends_workers())
     }
 
     pub(crate) fn worker_pids(&self) -> Vec<u32> {
@@ -261,6 +263,12 @@ impl<L: Link> Driver<L> {
         let mut workers = self.slots.iter().filter_map(Slot::get);
         // What comes of a worker that is given up is not looked at any more.
         workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())
+    }
+
+    /// Tells whether items of jobs that are gone run whose time counts.
+    fn ends_workers(&self) -> bool {
+        let mut workers = self.slots.iter().filter_map(Slot::get);
+        self.timers.limits.is_some() && workers.any(|worker| !worker.in_flight.is_empty())
     }
 
     /// When a [`turn`](Self::turn) is due even if nothing comes in.

@@ -127,24 +127,31 @@ impl Pump {
         result
     }
 
+    /// Changes the driver, and leaves to the caller what is to be done once the lock is released.
+
     fn change<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> (R, Effects) {
         let mut driver = lock(&self.driver);
+        let due = driver.due();
         let result = change(&mut driver);
-        self.open_jobs.store(driver.open_jobs(), Ordering::SeqCst);
-        (result, driver.take_effects())
+        let open = driver.open_jobs();
+        let was_open = self.open_jobs.swap(open, Ordering::SeqCst);
+        let mut effects = driver.take_effects();
+        let is_earlier = driver.due().is_some_and(|new| due.is_none_or(|old| new < old));
+        effects.wake_leader = is_earlier || was_open > 0 && open == 0;
+        (result, effects)
     }
 
-    /// Does what must not be done under the lock; tells whether anybody has news.
+    /// Does what must not be done under the lock; tells whether the leader should look again.
     fn carry_out(&self, mut effects: Effects) -> bool {
         let answers: Vec<_> = std::mem::take(&mut effects.ask)
             .into_iter()
             .map(|question| ASKS.with(|asks| asks.during(|| question.ask())))
             .collect();
-        let mut has_news = false;
+        let mut has_news = effects.wake_leader;
         if !answers.is_empty() {
             let ((), more) =
                 self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
-            has_news = self.carry_out(more);
+            has_news |= self.carry_out(more);
         }
         for (place, pid) in effects.kill {
             self.commands.kill(place, pid);
