@@ -30,6 +30,7 @@ crate::cases![
     cancel_lets_a_task_end_by_itself_that_asks,
     dropping_a_lazy_call_leaves_its_running_items_alone,
     limits_that_make_no_sense_are_refused,
+    a_limit_too_long_for_any_clock_is_none,
     many_timeouts_at_random_times_end_every_item_once,
 ];
 
@@ -279,6 +280,12 @@ fn limits_that_make_no_sense_are_refused(method: StartMethod) {
     refused(pool.options().soft_timeout(Duration::ZERO), "soft_timeout");
     refused(pool.options().soft_timeout(SHORT).timeout(SHORT), "soft_timeout");
     refused(pool.options().retry_if(|_| true), "retry_if");
+}
+
+fn a_limit_too_long_for_any_clock_is_none(method: StartMethod) {
+    let pool = start(method, 1);
+    let endless = pool.options().soft_timeout(Duration::MAX - SHORT).timeout(Duration::MAX);
+    assert_eq!(endless.apply(tasks::square, (3,)).unwrap(), 9);
 }
 
 fn many_timeouts_at_random_times_end_every_item_once(method: StartMethod) {

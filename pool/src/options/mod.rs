@@ -11,6 +11,9 @@ use crate::driver::{Extras, JobOptions, Limits, RetryIf};
 use crate::error::{Error, Result};
 use crate::job::Engine;
 
+/// A century.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The calls of a [`Pool`](crate::Pool) with settings for one job, made by [`Pool::options`](crate::Pool::options).
 ///
 /// Settings that a call has no use for are ignored by it: a chunk size by `apply`, for example.
@@ -304,7 +307,11 @@ impl<'p> Options<'p> {
     }
 
     fn extras(&self) -> Option<Box<Extras>> {
-        let limits = Limits { soft: self.soft_timeout, hard: self.timeout };
+        // A limit that no clock can express is none.
+        let limits = Limits {
+            soft: self.soft_timeout.filter(|limit| *limit < FOREVER),
+            hard: self.timeout.filter(|limit| *limit < FOREVER),
+        };
         if !limits.is_set() && self.deadline.is_none() && self.retries == 0 {
             return None;
         }
