@@ -190,7 +190,8 @@ impl Progress {
         Running::unpack(self.region.u64_at(worker::RUNNING).load(Ordering::Acquire))
     }
 
-    /// Worker: an item whose time counts begins now, and before the worker says that it is at it; `None`: none runs.
+    /// Worker: the item that it said it is at begins now, and its time counts; `None`: none runs. So the time is never
+    /// taken for that of the item before.
     #[inline]
     pub(crate) fn set_started(&self, at: Option<Nanos>) {
         self.region.u64_at(worker::STARTED).store(at.map_or(0, Nanos::raw), Ordering::Release);
@@ -241,7 +242,8 @@ impl Leash {
 
     /// Worker: whether this item should come to an end.
     pub(crate) fn is_interrupted(&self, item: Running) -> bool {
-        self.region.u64_at(parent::INTERRUPT).load(Ordering::Acquire) == item.pack()
+        // Before its first chunk, whose number is 1, a worker is at no item.
+        item.chunk != 0 && self.region.u64_at(parent::INTERRUPT).load(Ordering::Acquire) == item.pack()
     }
 }
 
@@ -329,4 +331,20 @@ pub(crate) fn protect(link: &Region, bell: &Region) -> std::io::Result<()> {
     unsafe { link.protect(0, HALF) }?;
     // SAFETY: ... and to the second page of the bell region.
     unsafe { bell.protect(0, PAGE) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_interrupted_before_the_first_item() {
+        let region = Arc::new(Region::new(LINK).unwrap());
+        let (progress, leash) = (Progress::new(region.clone()), Leash::new(region));
+        assert!(!leash.is_interrupted(progress.running()));
+        progress.set_running(Running { chunk: 1, item: 0, is_begun: true });
+        assert!(!leash.is_interrupted(progress.running()));
+        leash.interrupt(progress.running());
+        assert!(leash.is_interrupted(progress.running()));
+    }
 }

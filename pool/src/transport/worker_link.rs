@@ -207,9 +207,6 @@ impl Outbox {
     /// wants no item begun; then nothing was said, and the caller is to [`stand_by`](Self::stand_by).
     #[inline]
     pub(crate) fn begin_item(&self, chunk: u64, item: u32, clock: Clock) -> bool {
-        if clock == Clock::Runs {
-            self.progress.set_started(Some(Nanos::now()));
-        }
         let running = Running { chunk: chunk as u32, item, is_begun: true };
         self.progress.set_running(running);
         // The parent has this process execute a barrier after it halts it, so that either it sees the store or
@@ -218,6 +215,9 @@ impl Outbox {
         if self.leash.is_halted() {
             self.progress.set_running(Running { is_begun: false, ..running });
             return false;
+        }
+        if clock == Clock::Runs {
+            self.progress.set_started(Some(Nanos::now()));
         }
         true
     }
