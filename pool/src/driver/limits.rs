@@ -20,6 +20,9 @@ const CANCEL_GRACE: Duration = Duration::from_millis(10);
 /// A worker that begins nothing for so long, though it has something to do whose time counts, is stopped or stuck.
 const UNRESPONSIVE: Duration = Duration::from_secs(1);
 
+/// Time between two looks at a worker whose limited item has not begun, however short the limit is.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+
 /// What each item of a job may take, from its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -57,8 +60,8 @@ pub(super) enum Verdict {
     RanTooLong(Duration),
     /// The job of the item that it is at was ended.
     Unwanted,
-    /// It does not begin what it should.
-    Unresponsive,
+    /// It does not begin what it should, or what it ran is not answered, longer than this and [`UNRESPONSIVE`].
+    Unresponsive(Duration),
 }
 
 /// A worker that was halted and is to be ended.
@@ -75,7 +78,7 @@ impl Sentence {
     /// The limit that this item exceeded.
     pub(super) fn limit_of(&self, index: usize) -> Option<Duration> {
         match self.verdict {
-            Verdict::RanTooLong(limit) if self.index == index => Some(limit),
+            Verdict::RanTooLong(limit) | Verdict::Unresponsive(limit) if self.index == index => Some(limit),
             _ => None,
         }
     }
@@ -142,7 +145,9 @@ impl<L: Link> Driver<L> {
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
             let running = worker.link.running();
             if worker.in_flight.end_chunks_of(key, now + CANCEL_GRACE) {
-                worker.link.interrupt(running);
+                if worker.in_flight.find_running(running).is_some_and(|chunk| chunk.job == key) {
+                    worker.link.interrupt(running);
+                }
                 self.timers.look_at_limits(now + CANCEL_GRACE);
             }
         }
@@ -164,14 +169,19 @@ impl<L: Link> Driver<L> {
         }
         let Some((ahead, number, limits)) = worker.in_flight.first_limited() else {
             worker.seen = None;
-            let end_by = worker.in_flight.end_by().filter(|end_by| *end_by > now);
-            if end_by.is_none() {
-                // What is not begun by now will be skipped.
-                worker.in_flight.forget_ends();
+            let end_by = worker.in_flight.end_by()?;
+            if end_by > now {
+                return Some(end_by);
             }
-            return end_by;
+            if at.is_none() {
+                // It may have looked whether to skip the item before it was told to, and begin it yet.
+                return Some(now + CANCEL_GRACE);
+            }
+            // What is behind an item that runs will be skipped.
+            worker.in_flight.forget_ends();
+            return None;
         };
-        let first = limits.first()?;
+        let first = limits.first()?.max(SHORTEST_LOOK);
         if ahead {
             return Some(now + first);
         }
@@ -188,7 +198,7 @@ impl<L: Link> Driver<L> {
             if due > now {
                 return Some(due.min(now + first));
             }
-            return self.sentence(place, Verdict::Unresponsive, running);
+            return self.sentence(place, Verdict::Unresponsive(hard), running);
         };
         // What a worker says of its own clock cannot make it live longer than what was seen.
         let age = measured.max(now - seen.since);
@@ -202,7 +212,7 @@ impl<L: Link> Driver<L> {
         let soft_left = limits.soft.and_then(|soft| soft.checked_sub(age)).filter(|left| !left.is_zero());
         let hard_left = limits.hard.map(|hard| hard - age);
         // The next item of the chunk may begin at any time, and its time counts from then.
-        let left = soft_left.into_iter().chain(hard_left).min().unwrap_or(first);
+        let left = soft_left.into_iter().chain(hard_left).chain([first]).min()?;
         Some(now + left)
     }
 
@@ -218,13 +228,14 @@ impl<L: Link> Driver<L> {
         let is_there = match verdict {
             Verdict::RanTooLong(_) => running == seen && chunk.is_some(),
             Verdict::Unwanted => chunk.is_some_and(|chunk| chunk.end_by.is_some()),
-            Verdict::Unresponsive => running == seen && !worker.in_flight.is_empty(),
+            Verdict::Unresponsive(_) => running == seen && !worker.in_flight.is_empty(),
         };
         if !is_there {
             worker.link.resume();
             return Some(Instant::now());
         }
-        let (key, index) = chunk.map_or((JobKey::NONE, 0), |chunk| (chunk.job, chunk.index_of(running.item)));
+        let (key, index) =
+            chunk.map_or((JobKey::NONE, usize::MAX), |chunk| (chunk.job, chunk.index_of(running.item)));
         worker.sentence = Some(Sentence { verdict, running, index });
         worker.state = State::Leaving;
         let pid = worker.pid;
@@ -375,6 +386,57 @@ mod tests {
         echo_all(&mut driver, &fakes);
         assert!(job.is_settled());
         assert_eq!(driver.open_jobs(), 0);
+    }
+
+    #[test]
+    fn the_next_item_of_a_chunk_is_told_in_time_as_well() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        numbers(&mut driver, 4, limited(Some(5), Some(3600), 0));
+        run(&fakes[0], 2, 6);
+        look(&mut driver);
+        assert_eq!(fakes[0].interrupted(), Some(2));
+        let next = driver.timers.limits.expect("item 3 may begin at any time");
+        assert!(next <= Instant::now() + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn an_item_before_those_of_a_cancelled_job_is_not_interrupted() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let plain = || JobOptions { chunk_size: Some(1), ..JobOptions::default() };
+        numbers(&mut driver, 1, plain());
+        echo_all(&mut driver, &fakes);
+        let (other, _) = numbers(&mut driver, 1, plain());
+        let (_, key) = numbers(&mut driver, 1, plain());
+        let first = fakes[0].take().expect("it was sent a chunk");
+        let second = fakes[0].take().expect("it has room for two, the items being short");
+        fakes[0].set_running(&first, 0);
+        assert!(driver.cancel(key, Rest::IsEnded));
+        assert!(fakes[0].is_revoked(&second));
+        assert_eq!(fakes[0].interrupted(), None);
+        fakes[0].echo(&first, 0, 1);
+        driver.turn();
+        assert!(other.is_settled());
+    }
+
+    #[test]
+    fn a_cancelled_item_that_begins_late_is_ended_all_the_same() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (_, key) = numbers(&mut driver, 1, JobOptions::default());
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        driver.cancel(key, Rest::IsEnded);
+        let is_looked_at = |driver: &mut Driver<_>| {
+            let next = driver.timers.limits.expect("it is looked at again");
+            while Instant::now() < next {
+                std::thread::yield_now();
+            }
+            driver.turn();
+        };
+        is_looked_at(&mut driver);
+        assert!(!fakes[0].is_halted());
+        fakes[0].set_running(&chunk, 0);
+        is_looked_at(&mut driver);
+        assert!(fakes[0].is_halted());
+        assert_eq!(driver.take_effects().end, [(0, 100)]);
     }
 
     #[test]
