@@ -128,7 +128,6 @@ impl Pump {
     }
 
     /// Changes the driver, and leaves to the caller what is to be done once the lock is released.
-
     fn change<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> (R, Effects) {
         let mut driver = lock(&self.driver);
         let due = driver.due();
