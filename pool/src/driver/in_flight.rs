@@ -40,9 +40,10 @@ impl Chunk {
         self.block.first + item as usize
     }
 
-    /// Place in its job of the first item that has not ended.
-    pub(crate) fn next_index(&self) -> usize {
-        self.index_of(self.done + u32::from(self.decided == Some(self.done)))
+    /// Place in its job of the first item that has not ended; `None` if the chunk is another worker's by now.
+    pub(crate) fn next_index(&self) -> Option<usize> {
+        let next = self.index_of(self.done + u32::from(self.decided == Some(self.done)));
+        (self.recall != Recall::Taken).then_some(next)
     }
 }
 
@@ -359,6 +360,8 @@ mod tests {
         let taken = in_flight.recall(|_, _| true);
         assert_eq!(taken.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(), [(103, 3)]);
         assert_eq!(in_flight.load().items, 3);
+        let next: Vec<_> = in_flight.iter().map(Chunk::next_index).collect();
+        assert_eq!(next, [Some(100), Some(101), None], "what was taken back may have ended elsewhere");
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         in_flight.complete(&answer(2, 0, 2), false).unwrap();
         assert!(in_flight.complete(&answer(3, 0, 3), false).is_err(), "what was taken back must not be run");
@@ -402,7 +405,7 @@ mod tests {
         let mut in_flight = with_chunks(&[4]);
         in_flight.decide(begun(1, 2));
         assert_eq!(in_flight.complete(&answer(1, 0, 2), false).unwrap().unwrap().decided, None);
-        assert_eq!(in_flight.chunks[0].next_index(), 103);
+        assert_eq!(in_flight.chunks[0].next_index(), Some(103));
         assert_eq!(in_flight.complete(&answer(1, 2, 1), false).unwrap().unwrap().decided, Some(0));
         let mut in_flight = with_chunks(&[4]);
         in_flight.decide(begun(1, 2));

@@ -133,7 +133,7 @@ impl<L: Link> Driver<L> {
     fn lowest_unended(&mut self, key: JobKey) -> usize {
         let workers = self.slots.iter().filter_map(|slot| slot.get());
         let chunks = workers.flat_map(|worker| worker.in_flight.iter());
-        let in_flight = chunks.filter(|chunk| chunk.job == key).map(Chunk::next_index).min();
+        let in_flight = chunks.filter(|chunk| chunk.job == key).filter_map(Chunk::next_index).min();
         let retried = self.timers.retries_of(key).map(|block| block.first).min();
         let Some(job) = self.jobs.get(key) else { return 0 };
         [in_flight, retried, job.lowest_unsent()].into_iter().flatten().min().unwrap_or(job.pushed)
