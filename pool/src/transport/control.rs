@@ -53,6 +53,8 @@ pub(crate) struct Terms {
 /// A segment on its way to who will read it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Parcel {
+    /// See whether there is room for the segment that comes next: where there is none, the library that maps it panics.
+    Room { len: usize },
     /// Map this under this id, in place of what had the id before.
     Segment { id: u16, memory: IpcSharedMemory },
     /// Unmap it.

@@ -9,6 +9,7 @@ use std::io;
 use super::control::{Parcel, Parcels};
 use super::region::Region;
 use super::ring::{Corrupt, Position};
+use crate::sys::memory;
 
 /// The smallest segment.
 const SMALLEST: usize = 64 << 10;
@@ -66,6 +67,7 @@ impl Segments {
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
         let region = Region::sparse(len.next_multiple_of(granule))?;
         let id = self.free_id()?;
+        parcels.send(Parcel::Room { len: region.len() })?;
         parcels.send(Parcel::Segment { id, memory: region.handle()? })?;
         self.all.push(Segment { id, region, busy_until: 0 });
         Ok(self.all.last_mut().expect("it was pushed in the line above"))
@@ -96,6 +98,29 @@ impl Segments {
     }
 }
 
+/// Why a segment cannot be read.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// This process cannot have that much memory.
+    NoRoom(String),
+    Corrupt(Corrupt),
+}
+
+impl Missing {
+    fn corrupt(reason: String) -> Self {
+        Missing::Corrupt(Corrupt(reason))
+    }
+}
+
+impl From<Missing> for Corrupt {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::NoRoom(reason) => Corrupt(reason),
+            Missing::Corrupt(corrupt) => corrupt,
+        }
+    }
+}
+
 /// The segments that the other side writes, as far as it sent them.
 #[derive(Debug, Default)]
 pub(crate) struct Mapped {
@@ -109,10 +134,21 @@ impl Mapped {
     }
 
     /// Finds a segment and checks that it holds `len` bytes; takes parcels from the channel as needed.
-    pub(crate) fn find(&mut self, id: u16, len: usize, parcels: &Parcels) -> Result<&Region, Corrupt> {
+    ///
+    /// # Errors
+    ///
+    /// What segments there are is not known afterwards.
+    pub(crate) fn find(&mut self, id: u16, len: usize, parcels: &Parcels) -> Result<&Region, Missing> {
         // A parcel may replace what we have under this id, so those that wait come first.
         loop {
             match parcels.take() {
+                Ok(Parcel::Room { len }) => match memory::sealed(len) {
+                    Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                        return Err(Missing::NoRoom(format!("no room for {len} bytes: {error}")));
+                    }
+                    // Anything else that is wrong will show.
+                    _ => {}
+                },
                 Ok(Parcel::Segment { id, memory }) => {
                     self.by_id.insert(id, Region::adopt(memory));
                 }
@@ -121,13 +157,15 @@ impl Mapped {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) if self.by_id.contains_key(&id) => break,
-                Err(error) => return Err(Corrupt(format!("segment {id} did not arrive: {error}"))),
+                Err(error) => return Err(Missing::corrupt(format!("segment {id} did not arrive: {error}"))),
             }
         }
         match self.by_id.get(&id) {
             Some(region) if region.len() >= len => Ok(region),
-            Some(region) => Err(Corrupt(format!("{len} bytes in segment {id} of {} bytes", region.len()))),
-            None => Err(Corrupt(format!("segment {id} was never sent"))),
+            Some(region) => {
+                Err(Missing::corrupt(format!("{len} bytes in segment {id} of {} bytes", region.len())))
+            }
+            None => Err(Missing::corrupt(format!("segment {id} was never sent"))),
         }
     }
 }

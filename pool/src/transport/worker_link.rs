@@ -17,6 +17,7 @@ use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, Running, Share
 use super::region::Region;
 pub(crate) use super::ring::Front;
 use super::ring::{Consumer, Corrupt, Position, Producer};
+pub(crate) use super::segment::Missing;
 use super::segment::{Mapped, Segments};
 use super::spin::Spin;
 use crate::codec::ALIGN;
@@ -71,14 +72,13 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Waits for the next frame and makes sure that all of it can be read.
+    /// Waits for the next frame; [`fetch`](Self::fetch) comes before its items.
     pub(crate) fn next(&mut self) -> Result<Front, Corrupt> {
         if !self.args.has_more() {
             self.wait();
         }
         loop {
             if let Some(front) = self.args.front()? {
-                self.map_segment_of(&front)?;
                 return Ok(front);
             }
             self.wait();
@@ -104,7 +104,12 @@ impl Inbox {
         self.spin.learn(start.elapsed());
     }
 
-    fn map_segment_of(&mut self, front: &Front) -> Result<(), Corrupt> {
+    /// Makes sure that all of a frame can be read.
+    ///
+    /// # Errors
+    ///
+    /// If its only item lies in a segment that cannot be read. This end of the link is of no more use then.
+    pub(crate) fn fetch(&mut self, front: &Front) -> Result<(), Missing> {
         match Entries::new(self.body(front)).next() {
             Some((EntryHeader { segment: 0, .. }, _)) | None => Ok(()),
             Some((entry, _)) => self.mapped.find(entry.segment, entry.len, &self.parcels).map(drop),
@@ -367,7 +372,7 @@ fn wait_for(own: &Bell<SharedWords>, mut has_room: impl FnMut() -> bool) {
 impl Mapped {
     /// The first bytes of a segment that was found before.
     fn bytes(&self, id: u16, len: usize) -> &[u8] {
-        let region = self.get(id).unwrap_or_else(|| unreachable!("`map_segment_of` found segment {id}"));
+        let region = self.get(id).unwrap_or_else(|| unreachable!("`fetch` found segment {id}"));
         // SAFETY: the parent writes to a segment only when the frame that speaks of it was released.
         unsafe { region.slice(0, len) }
     }

@@ -8,7 +8,7 @@ use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
-use crate::transport::worker_link::{self, Clock, Inbox, Outbox};
+use crate::transport::worker_link::{self, Clock, Inbox, Missing, Outbox};
 use crate::worker::{interrupted, panics, run};
 
 /// Serves the parent until it says that it is enough.
@@ -52,6 +52,11 @@ impl Worker {
     fn work(mut self) -> i32 {
         loop {
             let Ok(front) = self.inbox.next() else { return handshake::EXIT_NO_LINK };
+            match self.inbox.fetch(&front) {
+                Ok(()) => {}
+                Err(Missing::NoRoom(reason)) => return self.give_up(&front, &reason),
+                Err(Missing::Corrupt(_)) => return handshake::EXIT_NO_LINK,
+            }
             match front.header.kind() {
                 Some(Kind::Run) => {
                     let entry = self.registry.find(task_of(&front.header));
@@ -77,6 +82,26 @@ impl Worker {
             }
             self.inbox.release(front);
         }
+    }
+
+    /// Answers a frame for whose only item there is no memory. Another worker would fare no better, so it must not go on
+    /// to one.
+    fn give_up(&mut self, front: &worker_link::Front, reason: &str) -> i32 {
+        clear(&mut self.out);
+        self.out.extend_from_slice(reason.as_bytes());
+        match front.header.kind() {
+            Some(Kind::Run) => {
+                let chunk = front.header.chunk;
+                self.outbox.begin_chunk(chunk);
+                let is_revoked = self.inbox.mark(front) != 0;
+                let status = if is_revoked { Status::Skipped } else { Status::DecodeFailed };
+                self.outbox.commit(chunk, 0, status, &mut self.out);
+                self.outbox.publish();
+            }
+            Some(Kind::Start) => self.outbox.send(Kind::Refused, Status::DecodeFailed, &mut self.out),
+            _ => {}
+        }
+        handshake::EXIT_NO_LINK
     }
 
     fn run_chunk(&mut self, front: &worker_link::Front, entry: Option<&'static Entry>) {
