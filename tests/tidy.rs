@@ -115,7 +115,7 @@ fn parent_and_worker_do_not_import_each_other() {
 }
 
 /// The ranks of the design; a module imports only from its own rank and below.
-const RANKS: [(&str, u32); 21] = [
+const RANKS: [(&str, u32); 22] = [
     ("lib", 9),
     ("private", 9),
     ("builder", 8),
@@ -129,6 +129,7 @@ const RANKS: [(&str, u32); 21] = [
     ("transport", 3),
     ("registry", 3),
     ("handshake", 3),
+    ("conditions", 3),
     ("task", 2),
     ("frame", 2),
     ("sys", 1),

@@ -53,7 +53,7 @@ pub enum Error {
     #[error(
         "worker {pid} was lost while running item {index} of task `{task}`: {exit}{}{}",
         cost(*attempts),
-        tail(report)
+        report.as_tail()
     )]
     WorkerLost {
         /// Name of the task.
@@ -190,11 +190,6 @@ pub enum Error {
         /// Process id of the owner.
         owner: u32,
     },
-}
-
-/// A report as the end of a sentence.
-fn tail(report: &ExitReport) -> String {
-    if report.is_empty() { String::new() } else { format!("; {report}") }
 }
 
 /// The limit on time that an item, or a job, exceeded.

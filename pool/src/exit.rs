@@ -91,9 +91,9 @@ pub struct ExitReport {
 }
 
 impl ExitReport {
-    /// Tells whether there is nothing to tell.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+    /// The report as the end of a sentence.
+    pub(crate) fn as_tail(&self) -> String {
+        if *self == Self::default() { String::new() } else { format!("; {self}") }
     }
 }
 
@@ -153,7 +153,7 @@ impl fmt::Display for LastPanic {
     }
 }
 
-/// A limit of the pool's for each worker.
+/// A limit that a pool sets for each of its workers.
 ///
 /// # Examples
 ///
@@ -165,10 +165,15 @@ impl fmt::Display for LastPanic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// So many bytes of address space. The process ended as one does that is refused memory; whether it was
-    /// refused any, the kernel does not say.
+    /// So many bytes of address space; see [`PoolBuilder::address_space_limit`](crate::PoolBuilder::address_space_limit).
+    ///
+    /// The process ended by SIGABRT or SIGSEGV, as one does that is refused memory; whether it was refused any, the
+    /// kernel does not say.
     AddressSpace(u64),
-    /// So much CPU time, and the kernel ended the process because it had used that up.
+    /// So much CPU time; see [`PoolBuilder::cpu_time_limit`](crate::PoolBuilder::cpu_time_limit).
+    ///
+    /// The process ended by SIGXCPU; or by SIGKILL, which the kernel sends a second of CPU time later, when about so much
+    /// was used.
     CpuTime(Duration),
 }
 
@@ -176,7 +181,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Limit::AddressSpace(bytes) => write!(f, "its address space is limited to {}", Bytes(*bytes)),
-            Limit::CpuTime(time) => write!(f, "it had used up its CPU time of {} s", time.as_secs()),
+            Limit::CpuTime(time) => write!(f, "its CPU time is limited to {} s", time.as_secs()),
         }
     }
 }
@@ -194,8 +199,14 @@ impl From<Exit> for Ended {
     }
 }
 
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.exit, self.report.as_tail())
+    }
+}
+
 /// A number of bytes, for people.
-struct Bytes(u64);
+pub(crate) struct Bytes(pub(crate) u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,7 +256,7 @@ mod tests {
     #[test]
     fn a_report_says_what_is_known() {
         let mut report = ExitReport::default();
-        assert!(report.is_empty() && report.to_string().is_empty());
+        assert!(report.as_tail().is_empty() && report.to_string().is_empty());
         report.cpu_time = Some(Duration::from_millis(1204));
         assert_eq!(report.to_string(), "CPU time 1.20 s");
         report.peak_memory = Some((12 << 20) + (300 << 10));
@@ -253,8 +264,10 @@ mod tests {
         report.limit = Some(Limit::CpuTime(Duration::from_secs(1)));
         let panic = LastPanic { message: "no".to_owned(), location: "a.rs:1:2".to_owned() };
         report.panic = Some(panic);
-        let all = "panicked at a.rs:1:2: no; it had used up its CPU time of 1 s; peak memory 12.3 MiB, CPU time 1.20 s";
+        let all =
+            "panicked at a.rs:1:2: no; its CPU time is limited to 1 s; peak memory 12.3 MiB, CPU time 1.20 s";
         assert_eq!(report.to_string(), all);
+        assert_eq!(Ended { exit: Exit::Code(3), report }.to_string(), format!("exited with code 3; {all}"));
     }
 
     #[test]

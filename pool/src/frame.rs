@@ -123,12 +123,14 @@ pub(crate) enum Status {
     Skipped = 5,
     /// The initializer returned `Err`; the bytes are its text.
     ReturnedError = 6,
+    /// The worker is not what the pool wants; the bytes are an [`Unmet`](crate::conditions::Unmet).
+    Unfit = 7,
 }
 
 impl Status {
     fn from_raw(raw: u8) -> Option<Self> {
         use Status::*;
-        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped, ReturnedError]
+        [Ok, Panicked, DecodeFailed, EncodeFailed, UnknownTask, Skipped, ReturnedError, Unfit]
             .get(raw as usize)
             .copied()
     }
@@ -261,7 +263,7 @@ mod tests {
         }
 
         #[test]
-        fn entry_headers_survive_the_trip(len in 0usize..1 << 40, status in 0u8..7, segment in any::<u16>()) {
+        fn entry_headers_survive_the_trip(len in 0usize..1 << 40, status in 0u8..8, segment in any::<u16>()) {
             let header = EntryHeader { len, status: Status::from_raw(status).unwrap(), segment };
             prop_assert_eq!(EntryHeader::from_bytes(header.to_bytes()), Some(header));
         }

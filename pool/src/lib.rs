@@ -201,6 +201,7 @@ mod worker;
 mod transport;
 mod registry;
 mod handshake;
+mod conditions;
 mod task;
 mod frame;
 mod codec;

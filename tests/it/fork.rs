@@ -33,6 +33,7 @@ modules! {
     imap
     initializer
     last_words
+    limits
     many
     max_tasks
     memory

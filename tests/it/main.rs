@@ -22,6 +22,7 @@ mod failing_starts;
 mod imap;
 mod initializer;
 mod last_words;
+mod limits;
 mod many;
 mod max_tasks;
 mod memory;

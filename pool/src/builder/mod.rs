@@ -1,5 +1,8 @@
 //! Every setting of a pool, its default, and when to change it.
 
+mod conditions;
+
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -19,6 +22,7 @@ use crate::task::Task;
 use crate::transport::control::Terms;
 use crate::transport::link::ParentBell;
 use crate::worker;
+use conditions::Wanted;
 
 /// How long a worker may take to get ready, unless told otherwise. Some load models from slow disks first.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
@@ -85,6 +89,7 @@ pub struct PoolBuilder {
     finalizer: Option<Result<Once>>,
     max_tasks_per_worker: Option<u64>,
     start_timeout: Duration,
+    wanted: Wanted,
 }
 
 impl PoolBuilder {
@@ -96,6 +101,7 @@ impl PoolBuilder {
             finalizer: None,
             max_tasks_per_worker: None,
             start_timeout: START_TIMEOUT,
+            wanted: Wanted::default(),
         }
     }
 
@@ -260,18 +266,24 @@ impl PoolBuilder {
         if self.start_timeout.is_zero() {
             return Err(invalid("start_timeout", "it must be longer than 0"));
         }
+        let conditions = self.wanted.check()?;
         let rules = Rules {
             initializer: self.initializer.transpose()?,
             finalizer: self.finalizer.transpose()?,
             max_items: self.max_tasks_per_worker,
         };
         let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-        let may_spin = cpus > 1 && workers <= cpus;
+        let cpus_of_workers = match BTreeSet::from_iter(&conditions.cpus).len() {
+            0 => cpus,
+            pinned => pinned,
+        };
+        let may_spin = cpus > 1 && workers <= cpus_of_workers;
         let terms = Terms {
             parent: process::own_pid(),
             depth,
             may_spin,
             is_image: self.start_method == StartMethod::Fork,
+            conditions,
         };
         let commands = Commands::new().map_err(|error| Error::spawn("making an event descriptor", error))?;
         let commands = Arc::new(commands);

@@ -1,9 +1,11 @@
 //! Decodes what workers returned, on the thread that wants it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::codec::{self, CodecError, Reader};
+use crate::conditions::Unmet;
 use crate::error::{Error, Part, Result};
 use crate::frame::{Entries, Status};
 use crate::handshake::PanicReport;
@@ -35,8 +37,8 @@ pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &
             Error::Panicked { task, index, message, location, backtrace }
         }
         Status::DecodeFailed => Error::Decode { task, index, part: Part::Argument, source: reason() },
-        // Only initializers are asked, and they have no job.
-        Status::EncodeFailed | Status::ReturnedError => {
+        // The last two are not about items.
+        Status::EncodeFailed | Status::ReturnedError | Status::Unfit => {
             Error::Encode { task, index, part: Part::Result, source: reason() }
         }
         Status::UnknownTask => Error::UnknownTask { task },
@@ -44,9 +46,15 @@ pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &
     }
 }
 
-/// The reason that a worker gave for refusing to start.
-pub(crate) fn refusal(status: Status, bytes: &[u8]) -> String {
-    match status {
+/// Why a worker refused to start; its initializer is this task, if it has one.
+pub(crate) fn refusal(initializer: &'static str, status: Status, bytes: &[u8]) -> Error {
+    let reason = match status {
+        Status::Unfit => {
+            return match codec::from_bytes::<Unmet>(bytes) {
+                Ok(unmet) => unmet.into(),
+                Err(error) => Error::spawn("setting it up", io::Error::other(error)),
+            };
+        }
         Status::Panicked => {
             let report: PanicReport = codec::from_bytes(bytes).unwrap_or_default();
             format!("it panicked at {}: {}", report.location, report.message)
@@ -56,7 +64,8 @@ pub(crate) fn refusal(status: Status, bytes: &[u8]) -> String {
         }
         Status::UnknownTask => "it is not known to the worker".to_owned(),
         _ => String::from_utf8_lossy(bytes).into_owned(),
-    }
+    };
+    Error::Initializer { task: initializer, reason }
 }
 
 /// Decodes a delivery, item by item.

@@ -178,9 +178,10 @@ impl Supervisor {
             }
             self.sleep(slots, wants_workers);
             for (place, slot) in slots.iter_mut().enumerate() {
-                if let Some(ended) = slot.collect() {
+                if let Some(mut ended) = slot.collect() {
+                    ended.report.limit = self.terms.conditions.limit_behind(&ended);
                     let departed = self.roster.detach(place, &ended);
-                    self.judge(slot, departed, &ended.exit);
+                    self.judge(slot, departed, &ended);
                 }
             }
             let roster = &self.roster;
@@ -200,7 +201,9 @@ impl Supervisor {
     fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
         descriptors::probe(DESCRIPTORS).map_err(|error| Error::spawn("opening descriptors", error))?;
         let roster = &self.roster;
-        let (starter, bell, terms) = (&mut self.starter, &self.bell, self.terms);
+        let conditions = self.terms.conditions.for_place(place);
+        let terms = Terms { conditions, ..self.terms.clone() };
+        let (starter, bell) = (&mut self.starter, &self.bell);
         // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
         // made is dropped by unwinding, and the supervisor goes on.
         let made = catch_unwind(AssertUnwindSafe(|| {
@@ -228,7 +231,7 @@ impl Supervisor {
     }
 
     /// Decides what the end of a worker means for the next one.
-    fn judge(&self, slot: &mut Slot, departed: Departed, exit: &Exit) {
+    fn judge(&self, slot: &mut Slot, departed: Departed, ended: &Ended) {
         let is_overdue = slot.is_overdue();
         if departed.was_ready && !is_overdue {
             if departed.was_used {
@@ -239,7 +242,7 @@ impl Supervisor {
             }
             return;
         }
-        slot.back_off(match (exit, &departed.complaint) {
+        slot.back_off(match (&ended.exit, &departed.complaint) {
             // Nothing in a process does that to itself by mistake.
             (Exit::Signal(SIGKILL | SIGTERM), None) if !is_overdue => Setback::Killed,
             _ => Setback::NotReady,
@@ -250,7 +253,7 @@ impl Supervisor {
             let reason = match departed.complaint {
                 Some(complaint) => complaint,
                 None if is_overdue => format!("its worker did not get ready within {:?}", self.start_timeout),
-                None => format!("its process never got ready and {exit}"),
+                None => format!("its process never got ready and {ended}"),
             };
             self.roster.fail(match self.initializer {
                 Some(task) => Error::Initializer { task, reason },
@@ -298,7 +301,8 @@ mod tests {
 
     fn supervisor(initializer: Option<&'static str>) -> (Supervisor, Arc<Failures>) {
         let roster = Arc::new(Failures::default());
-        let terms = Terms { parent: 0, depth: 1, may_spin: false, is_image: false };
+        let conditions = Default::default();
+        let terms = Terms { parent: 0, depth: 1, may_spin: false, is_image: false, conditions };
         let supervisor = Supervisor {
             starter: Starter::new(StartMethod::Spawn, 1, never).unwrap(),
             roster: roster.clone(),
@@ -312,7 +316,7 @@ mod tests {
     }
 
     fn judged(supervisor: &Supervisor, slot: &mut Slot, departed: &Departed, exit: Exit, times: u32) {
-        (0..times).for_each(|_| supervisor.judge(slot, departed.clone(), &exit));
+        (0..times).for_each(|_| supervisor.judge(slot, departed.clone(), &exit.clone().into()));
     }
 
     const NEVER_READY: Departed =

@@ -11,6 +11,7 @@ use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcShared
 use ipc_channel::{IpcError, TryRecvError};
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::Conditions;
 use crate::handshake::Identity;
 use crate::sys::{descriptors, socket};
 
@@ -38,7 +39,7 @@ pub(crate) struct Setup {
 }
 
 /// What a new worker is told beside its link.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Terms {
     /// Process id of the program that owns the pool.
     pub(crate) parent: u32,
@@ -48,6 +49,7 @@ pub(crate) struct Terms {
     pub(crate) may_spin: bool,
     /// Whether the worker is an image of the program's memory, whose exit handlers are not its own.
     pub(crate) is_image: bool,
+    pub(crate) conditions: Conditions,
 }
 
 /// A segment on its way to who will read it.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use crate::codec;
+use crate::conditions::Unmet;
 use crate::frame::{EntryHeader, FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
@@ -9,11 +11,11 @@ use crate::registry::{Entry, Registry};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
 use crate::transport::worker_link::{self, Clock, Inbox, Missing, Outbox};
-use crate::worker::{interrupted, panics, run};
+use crate::worker::{conditions, interrupted, panics, run};
 
 /// Serves the parent until it says that it is enough.
 pub(crate) fn serve(setup: Setup) -> ! {
-    let terms = setup.terms;
+    let terms = setup.terms.clone();
     if !process::die_with_parent(terms.parent) {
         process::exit_at_once(handshake::EXIT_NO_PARENT);
     }
@@ -26,7 +28,9 @@ pub(crate) fn serve(setup: Setup) -> ! {
     panics::install_hook(words);
     barrier::take_part();
     interrupted::set_source(outbox.interruption());
-    let code = Worker { inbox, outbox, registry, out: Vec::new() }.work();
+    // After what the link needs of the system.
+    let fitness = conditions::meet(&terms.conditions);
+    let code = Worker { inbox, outbox, registry, fitness, out: Vec::new() }.work();
     exit(terms, code)
 }
 
@@ -43,6 +47,7 @@ struct Worker {
     inbox: Inbox,
     outbox: Outbox,
     registry: &'static Registry,
+    fitness: Result<(), Unmet>,
     /// Where results are encoded, behind room for an entry's header; used again for every item.
     out: Vec<u8>,
 }
@@ -63,7 +68,13 @@ impl Worker {
                     self.run_chunk(&front, entry);
                 }
                 Some(Kind::Start) => {
-                    let status = self.run_once(&front);
+                    let status = match &self.fitness {
+                        Ok(()) => self.run_once(&front),
+                        Err(unmet) => {
+                            clear(&mut self.out);
+                            refuse(unmet, &mut self.out)
+                        }
+                    };
                     let kind = if status == Status::Ok { Kind::Ready } else { Kind::Refused };
                     if status == Status::Ok {
                         clear(&mut self.out);
@@ -149,6 +160,14 @@ impl Worker {
         if self.out.capacity() > KEEP {
             self.out = Vec::new();
         }
+    }
+}
+
+/// Appends why this process does not become a worker.
+fn refuse(unmet: &Unmet, out: &mut Vec<u8>) -> Status {
+    match codec::to_bytes(unmet, out) {
+        Ok(()) => Status::Unfit,
+        Err(_) => unreachable!("strings and numbers can be encoded"),
     }
 }
 
