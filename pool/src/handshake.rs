@@ -1,9 +1,11 @@
 //! What parent and worker tell each other once: who they are, and how a worker failed.
 
+use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::Unmet;
 use crate::error::Error;
 use crate::registry::Registry;
 
@@ -79,6 +81,26 @@ impl Invitation {
             token: u128::from_str_radix(fields.next()?, 16).ok()?,
             server: fields.next()?.to_owned(),
         })
+    }
+}
+
+/// Why a worker is of no use, before it was given anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Complaint {
+    /// What its initializer said, or what its process did.
+    Told(String),
+    /// It cannot meet the pool's conditions.
+    Unmet(Unmet),
+}
+
+impl Complaint {
+    /// What the complaint is for who uses the pool, whose initializer this is.
+    pub(crate) fn into_error(self, initializer: Option<&'static str>) -> Error {
+        match (self, initializer) {
+            (Complaint::Unmet(unmet), _) => unmet.into(),
+            (Complaint::Told(reason), Some(task)) => Error::Initializer { task, reason },
+            (Complaint::Told(reason), None) => Error::spawn("starting it", io::Error::other(reason)),
+        }
     }
 }
 

@@ -320,20 +320,7 @@ impl<L: Link> Driver<L> {
                 let Some((entry, bytes)) = Entries::new(&body).next() else {
                     return Err(Corrupt("a refusal without a reason".to_owned()));
                 };
-                let task = self.rules.initializer.as_ref().map_or("", |once| once.name);
-                let reason = match sink::refusal(task, entry.status, bytes) {
-                    Error::Initializer { reason, .. } => reason,
-                    // The next one would fare no better; later on it may be the fault of the moment.
-                    error if !self.any_was_ready => {
-                        self.end(error);
-                        return Ok(());
-                    }
-                    error => match std::error::Error::source(&error) {
-                        Some(source) => format!("{error}: {source}"),
-                        None => error.to_string(),
-                    },
-                };
-                worker.refusal = Some(reason);
+                worker.refusal = Some(sink::refusal(entry.status, bytes));
                 Ok(())
             }
             other => Err(Corrupt(format!("a frame of kind {other:?} from a worker"))),

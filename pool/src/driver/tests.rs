@@ -7,6 +7,7 @@ use super::workers::Detached;
 use super::*;
 use crate::exit::Exit;
 use crate::frame::{Status, append_entry};
+use crate::handshake::Complaint;
 use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 
 const TASK: TaskId = TaskId::of("tests::echo");
@@ -403,7 +404,7 @@ fn a_worker_refused_after_another_got_ready_is_reported_and_ends_nothing() {
     fakes[1].get_ready();
     let (job, _) = numbers(&mut driver, 2, JobOptions::default());
     let detached = driver.detach(0, &Exit::Code(123).into());
-    assert!(detached.complaint.is_some_and(|complaint| complaint.contains("no such file")));
+    assert!(matches!(detached.complaint, Some(Complaint::Told(reason)) if reason.contains("no such file")));
     assert!(!detached.was_ready && detached.any_was_ready && driver.wants_worker());
     echo_all(&mut driver, &fakes[1..]);
     assert_eq!(delivered(&job), echoed(0..2));

@@ -11,6 +11,7 @@ use crate::driver::{Driver, Once, Phase};
 use crate::error::{Error, TimeLimit};
 use crate::exit::{Ended, Exit};
 use crate::frame::{FrameHeader, Kind};
+use crate::handshake::Complaint;
 use crate::id::JobKey;
 use crate::job::block::Block;
 use crate::transport::link::Link;
@@ -39,7 +40,7 @@ pub(super) struct Worker<L> {
     /// It got as far as to say that it is ready.
     pub(super) was_ready: bool,
     /// What its initializer said against it.
-    pub(super) refusal: Option<String>,
+    pub(super) refusal: Option<Complaint>,
     pub(super) watched: Option<Watched>,
     pub(super) seen: Option<Seen>,
     /// It was halted and is being ended.
@@ -91,7 +92,7 @@ pub(crate) struct Detached {
     /// Some worker had started properly, this one or another.
     pub(crate) any_was_ready: bool,
     /// What its initializer said against it, or what was wrong with what it sent.
-    pub(crate) complaint: Option<String>,
+    pub(crate) complaint: Option<Complaint>,
     /// Another one is wanted in its place.
     pub(crate) wants_another: bool,
 }
@@ -146,7 +147,7 @@ impl<L: Link> Driver<L> {
         let Some(mut worker) = self.slots[place].worker.take() else {
             return Detached { wants_another: self.wants_worker(), ..Detached::default() };
         };
-        let complaint = worker.refusal.take().or_else(|| worker.corrupt.clone());
+        let complaint = worker.refusal.take().or_else(|| worker.corrupt.clone().map(Complaint::Told));
         let mut ended = ended.clone();
         let aborted = ended.exit.is_abort();
         if let Some(reason) = worker.corrupt.take() {
@@ -194,7 +195,7 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// Ends the pool if its initializer refused a worker before any got ready: the next one would fare no better.
+    /// Ends the pool if a worker was refused, by its initializer or the pool's conditions, before any got ready: the next one would fare no better.
     ///
     /// Later on it may be the fault of the moment, and the supervisor tries again.
     pub(super) fn end_if_refused(&mut self) {
@@ -202,9 +203,9 @@ impl<L: Link> Driver<L> {
             return;
         }
         let mut workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
-        if let Some(reason) = workers.find_map(|worker| worker.refusal.clone()) {
-            let task = self.rules.initializer.as_ref().map_or("", |once| once.name);
-            self.end(Error::Initializer { task, reason });
+        if let Some(complaint) = workers.find_map(|worker| worker.refusal.clone()) {
+            let initializer = self.rules.initializer.as_ref().map(|once| once.name);
+            self.end(complaint.into_error(initializer));
         }
     }
 

@@ -1,14 +1,12 @@
 //! Decodes what workers returned, on the thread that wants it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::codec::{self, CodecError, Reader};
-use crate::conditions::Unmet;
 use crate::error::{Error, Part, Result};
 use crate::frame::{Entries, Status};
-use crate::handshake::PanicReport;
+use crate::handshake::{Complaint, PanicReport};
 use crate::job::{Delivery, Job};
 use crate::task::Task;
 
@@ -46,15 +44,13 @@ pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &
     }
 }
 
-/// Why a worker refused to start; its initializer is this task, if it has one.
-pub(crate) fn refusal(initializer: &'static str, status: Status, bytes: &[u8]) -> Error {
-    let reason = match status {
-        Status::Unfit => {
-            return match codec::from_bytes::<Unmet>(bytes) {
-                Ok(unmet) => unmet.into(),
-                Err(error) => Error::spawn("setting it up", io::Error::other(error)),
-            };
-        }
+/// Why a worker refused to start.
+pub(crate) fn refusal(status: Status, bytes: &[u8]) -> Complaint {
+    Complaint::Told(match status {
+        Status::Unfit => match codec::from_bytes(bytes) {
+            Ok(unmet) => return Complaint::Unmet(unmet),
+            Err(error) => format!("it does not say why: {error}"),
+        },
         Status::Panicked => {
             let report: PanicReport = codec::from_bytes(bytes).unwrap_or_default();
             format!("it panicked at {}: {}", report.location, report.message)
@@ -64,8 +60,7 @@ pub(crate) fn refusal(initializer: &'static str, status: Status, bytes: &[u8]) -
         }
         Status::UnknownTask => "it is not known to the worker".to_owned(),
         _ => String::from_utf8_lossy(bytes).into_owned(),
-    };
-    Error::Initializer { task: initializer, reason }
+    })
 }
 
 /// Decodes a delivery, item by item.

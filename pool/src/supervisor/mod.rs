@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::exit::{Ended, Exit};
+use crate::handshake::Complaint;
 use crate::start::Starter;
 use crate::sys::descriptors;
 use crate::sys::event::{self, Event};
@@ -57,7 +58,7 @@ pub(crate) struct Departed {
     /// Some worker of this pool got ready, this one or another.
     pub(crate) any_was_ready: bool,
     /// Why it is of no use: what its initializer said, or what was wrong with what it sent.
-    pub(crate) complaint: Option<String>,
+    pub(crate) complaint: Option<Complaint>,
 }
 
 /// Orders to the supervisor, from any thread.
@@ -250,15 +251,14 @@ impl Supervisor {
         // Trying again for as long as that takes each time would look like a hang.
         let is_first = is_overdue && !departed.any_was_ready;
         if is_first || slot.is_hopeless() && self.roster.wants_worker() {
-            let reason = match departed.complaint {
-                Some(complaint) => complaint,
-                None if is_overdue => format!("its worker did not get ready within {:?}", self.start_timeout),
-                None => format!("its process never got ready and {ended}"),
-            };
-            self.roster.fail(match self.initializer {
-                Some(task) => Error::Initializer { task, reason },
-                None => Error::spawn("starting it", io::Error::other(reason)),
+            let complaint = departed.complaint.unwrap_or_else(|| {
+                Complaint::Told(if is_overdue {
+                    format!("its worker did not get ready within {:?}", self.start_timeout)
+                } else {
+                    format!("its process never got ready and {ended}")
+                })
             });
+            self.roster.fail(complaint.into_error(self.initializer));
         }
     }
 
@@ -301,8 +301,8 @@ mod tests {
 
     fn supervisor(initializer: Option<&'static str>) -> (Supervisor, Arc<Failures>) {
         let roster = Arc::new(Failures::default());
-        let conditions = Default::default();
-        let terms = Terms { parent: 0, depth: 1, may_spin: false, is_image: false, conditions };
+        let terms =
+            Terms { parent: 0, depth: 1, may_spin: false, is_image: false, conditions: Default::default() };
         let supervisor = Supervisor {
             starter: Starter::new(StartMethod::Spawn, 1, never).unwrap(),
             roster: roster.clone(),
@@ -328,7 +328,7 @@ mod tests {
         let mut slot = Slot::empty();
         judged(&supervisor, &mut slot, &NEVER_READY, Exit::Code(1), 4);
         assert!(roster.0.lock().unwrap().is_empty());
-        let refused = Departed { complaint: Some("no model".to_owned()), ..NEVER_READY };
+        let refused = Departed { complaint: Some(Complaint::Told("no model".to_owned())), ..NEVER_READY };
         judged(&supervisor, &mut slot, &refused, Exit::Code(123), 1);
         assert_eq!(*roster.0.lock().unwrap(), ["the pool's initializer `init` failed: no model; "]);
     }
