@@ -32,8 +32,7 @@ use in_flight::Completed;
 pub(crate) use jobs::{Extras, JobOptions};
 use jobs::{Jobs, OpenJob};
 pub(crate) use limits::Limits;
-use retries::Question;
-pub(crate) use retries::RetryIf;
+pub(crate) use retries::{Question, RetryIf};
 use timers::Timers;
 use workers::{Slot, State};
 
@@ -121,6 +120,11 @@ impl<L: Link> Driver<L> {
 
     pub(crate) fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Puts questions back for whoever takes the next effects.
+    pub(crate) fn ask_later(&mut self, questions: Vec<Question>) {
+        self.effects.ask.extend(questions);
     }
 
     /// Open jobs, and whatever else needs somebody to drive.
@@ -258,8 +262,11 @@ impl<L: Link> Driver<L> {
         progress
     }
 
-    /// Tells whether a [`turn`](Self::turn) would find something that came in.
+    /// Tells whether a [`turn`](Self::turn) would find something that came in, or a question that was put back.
     pub(crate) fn has_more(&self) -> bool {
+        if !self.effects.ask.is_empty() {
+            return true;
+        }
         let mut workers = self.slots.iter().filter_map(Slot::get);
         // What comes of a worker that is given up is not looked at any more.
         workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())

@@ -16,7 +16,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::driver::callbacks::Callbacks;
-use crate::driver::{Driver, Effects};
+use crate::driver::{Driver, Effects, Question};
 use crate::error::Error;
 use crate::exit::Ended;
 use crate::id::JobKey;
@@ -113,15 +113,27 @@ impl Pump {
         }
     }
 
+    /// A fork of the owner has a copy of the pool, and neither its threads nor its workers.
+    pub(crate) fn check_owner(&self) -> Result<(), Error> {
+        if process::fork_generation() == self.generation {
+            Ok(())
+        } else {
+            Err(Error::ForkedChild { owner: self.owner })
+        }
+    }
+
     pub(crate) fn callbacks(&self) -> &Callbacks {
         &self.callbacks
     }
 
     /// Changes the driver from a thread that may not be the leader.
     pub(crate) fn with_driver<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
-        let (result, effects) = self.change(change);
-        if self.carry_out(effects) {
-            // The leader may sleep on what just changed.
+        let (result, mut effects) = self.change(change);
+        // The leader may sleep on what just changed, and on what comes of the answers.
+        if self.carry_out(&mut effects) {
+            self.bell.ring();
+        }
+        if self.ask(effects.ask) {
             self.bell.ring();
         }
         result
@@ -140,22 +152,13 @@ impl Pump {
         (result, effects)
     }
 
-    /// Does what must not be done under the lock; tells whether the leader should look again.
-    fn carry_out(&self, mut effects: Effects) -> bool {
-        let answers: Vec<_> = std::mem::take(&mut effects.ask)
-            .into_iter()
-            .map(|question| ASKS.with(|asks| asks.during(|| question.ask())))
-            .collect();
-        let mut has_news = effects.wake_leader;
-        if !answers.is_empty() {
-            let ((), more) =
-                self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
-            has_news |= self.carry_out(more);
-        }
-        for (place, pid) in effects.kill {
+    /// Does what must not be done under the lock, and does not take long; tells whether the leader should look again.
+    /// Questions are left.
+    fn carry_out(&self, effects: &mut Effects) -> bool {
+        for (place, pid) in effects.kill.drain(..) {
             self.commands.kill(place, pid);
         }
-        for (place, pid) in effects.end {
+        for (place, pid) in effects.end.drain(..) {
             self.commands.end(place, pid);
         }
         if effects.end_workers {
@@ -164,7 +167,33 @@ impl Pump {
             self.commands.wake();
         }
         effects.notify.iter().for_each(|job| job.notify());
-        has_news || !effects.notify.is_empty()
+        effects.wake_leader || !effects.notify.is_empty()
+    }
+
+    /// Asks the user's code, which takes as long as it likes; tells whether the leader should look again.
+    fn ask(&self, questions: Vec<Question>) -> bool {
+        if questions.is_empty() {
+            return false;
+        }
+        let ask = |question: Question| ASKS.with(|asks| asks.during(|| question.ask()));
+        let answers: Vec<_> = questions.into_iter().map(ask).collect();
+        let ((), mut effects) =
+            self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
+        let has_news = self.carry_out(&mut effects);
+        self.ask(effects.ask) || has_news
+    }
+
+    /// Changes the driver from the supervisor's thread, which no code of the user's may hold up: that is left to whoever
+    /// leads next.
+    fn with_driver_only<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
+        let (result, mut effects) = self.change(change);
+        self.carry_out(&mut effects);
+        if !effects.ask.is_empty() {
+            lock(&self.driver).ask_later(effects.ask);
+        }
+        self.bell.ring();
+        self.look_after();
+        result
     }
 
     fn has_open_jobs(&self) -> bool {
@@ -177,9 +206,9 @@ impl Pump {
             if done() {
                 return true;
             }
-            let (progress, effects) = self.change(Driver::turn);
-            let news = self.carry_out(effects);
-            if progress || news {
+            let (progress, mut effects) = self.change(Driver::turn);
+            let news = self.carry_out(&mut effects);
+            if self.ask(effects.ask) || progress || news {
                 continue;
             }
             let start = Instant::now();
@@ -355,13 +384,11 @@ impl Pump {
 /// A fork of this process shares the workers' memory and has a copy of the driver's lock; it must leave both alone.
 impl Engine for Pump {
     fn check_caller(&self) -> Result<(), Error> {
-        if process::fork_generation() != self.generation {
-            Err(Error::ForkedChild { owner: self.owner })
-        } else if ASKS.with(Asks::is_on) {
-            Err(Error::WouldDeadlock { call: "a call to the pool" })
-        } else {
-            Ok(())
+        self.check_owner()?;
+        if ASKS.with(Asks::is_on) {
+            return Err(Error::WouldDeadlock { call: "a call to the pool" });
         }
+        Ok(())
     }
 
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
@@ -418,11 +445,11 @@ impl Engine for Pump {
 
 impl Roster for Pump {
     fn attach(&self, place: usize, link: RingLink, pid: u32) {
-        self.with_driver(|driver| driver.attach(place, link, pid));
+        self.with_driver_only(|driver| driver.attach(place, link, pid));
     }
 
     fn detach(&self, place: usize, ended: &Ended) -> Departed {
-        let detached = self.with_driver(|driver| driver.detach(place, ended));
+        let detached = self.with_driver_only(|driver| driver.detach(place, ended));
         Departed {
             was_ready: detached.was_ready,
             was_used: detached.was_used,
@@ -432,7 +459,7 @@ impl Roster for Pump {
     }
 
     fn give_up_if_starting(&self, place: usize) -> bool {
-        self.with_driver(|driver| driver.give_up_if_starting(place))
+        self.with_driver_only(|driver| driver.give_up_if_starting(place))
     }
 
     fn wants_worker(&self) -> bool {
@@ -440,6 +467,6 @@ impl Roster for Pump {
     }
 
     fn fail(&self, error: Error) {
-        self.with_driver(|driver| driver.end(error));
+        self.with_driver_only(|driver| driver.end(error));
     }
 }
