@@ -155,7 +155,7 @@
 //!   [`finalizer`](PoolBuilder::finalizer).
 //! - [`terminate`](Pool::terminate), or dropping the pool, also when `main` panics and unwinds: workers and what they started
 //!   get SIGTERM, after 300 ms SIGKILL; every open handle ends with [`Error::Terminated`]. Dropping waits until no
-//!   process and no thread is left; only a callback that does not return is waited for no longer than two seconds.
+//!   process and no thread is left, and two seconds at the most: a callback that does not return, say, is left alone.
 //! - If the program ends without dropping the pool (`exit`, `abort`, a pool in a `static`, a signal, SIGKILL too), the kernel kills
 //!   workers and helper with it. Nothing is run in them then.
 //! - Ctrl-C goes to the program alone: workers ignore SIGINT and have process groups of their own. Programs that a task

@@ -1,10 +1,9 @@
 //! The pool and its calls.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
@@ -13,15 +12,17 @@ use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::options::Options;
 use crate::supervisor::Commands;
+use crate::sys::thread::OwnThread;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
 
-/// How long dropping a pool waits for a callback that is running.
-const CALLBACK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long dropping a pool waits until everything of it is gone: for a callback that is running, say.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A pool of worker processes.
 ///
 /// It is shared by reference, from any number of threads. Dropping it terminates it: no process, thread or descriptor
-/// stays, and every handle that is still open ends with [`Error::Terminated`]. Call [`close`](Self::close) and
+/// stays, and every handle that is still open ends with [`Error::Terminated`]. That takes a moment, and two seconds at the most:
+/// what cannot be ended by then, such as a callback that does not return, is left alone. Call [`close`](Self::close) and
 /// [`join`](Self::join) first to let queued work finish.
 ///
 /// # Examples
@@ -45,7 +46,7 @@ const CALLBACK_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Pool {
     pump: Arc<Pump>,
     commands: Arc<Commands>,
-    threads: Mutex<Threads>,
+    threads: Threads,
     workers: usize,
     has_stopped: AtomicBool,
 }
@@ -53,8 +54,8 @@ pub struct Pool {
 /// The pool's own threads.
 #[derive(Default)]
 pub(crate) struct Threads {
-    pub(crate) supervisor: Option<JoinHandle<()>>,
-    pub(crate) background: Option<JoinHandle<()>>,
+    pub(crate) supervisor: Option<OwnThread>,
+    pub(crate) background: Option<OwnThread>,
 }
 
 impl fmt::Debug for Pool {
@@ -73,7 +74,7 @@ impl Pool {
         threads: Threads,
         workers: usize,
     ) -> Self {
-        Self { pump, commands, threads: Mutex::new(threads), workers, has_stopped: AtomicBool::new(false) }
+        Self { pump, commands, threads, workers, has_stopped: AtomicBool::new(false) }
     }
 
     /// Returns the same calls with settings for a single job.
@@ -397,7 +398,7 @@ impl Pool {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn close(&self) {
-        if self.pump.check_caller().is_err() {
+        if self.pump.check_owner().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -425,7 +426,7 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn terminate(&self) {
-        if self.pump.check_caller().is_err() {
+        if self.pump.check_owner().is_err() {
             return;
         }
         self.has_stopped.store(true, Ordering::SeqCst);
@@ -455,47 +456,82 @@ impl Pool {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn join(&self) -> Result<()> {
-        self.pump.check_caller()?;
-        if !self.has_stopped.load(Ordering::SeqCst) {
-            return Err(Error::StillRunning);
-        }
-        if self.pump.callbacks().is_own_thread() {
-            return Err(Error::WouldDeadlock { call: "join" });
-        }
-        self.pump.wait_for_all(None);
-        self.end_supervisor();
-        self.pump.callbacks().wait(None)?;
-        match self.pump.with_driver(|driver| driver.failure()) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.join_by(None).unwrap_or(Ok(()))
     }
 
-    fn end_supervisor(&self) {
-        // Held until the thread is gone, so that every caller of `join` waits for that.
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(supervisor) = threads.supervisor.take() {
-            // The thread runs no user code and returns when the workers are gone.
-            let _ = supervisor.join();
+    /// Like [`join`](Self::join), but waits no longer than that; `None`: it is not over yet, and may be waited for again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    /// use std::time::Duration;
+    ///
+    /// #[pool_task]
+    /// fn nap() { std::thread::sleep(Duration::from_secs(60)) }
+    ///
+    /// let pool = Pool::new()?;
+    /// let napping = pool.apply_async(nap, ());
+    /// pool.close();
+    /// if pool.join_timeout(Duration::from_millis(50)).is_none() {
+    ///     pool.terminate();
+    /// }
+    /// pool.join()?;
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn join_timeout(&self, timeout: Duration) -> Option<Result<()>> {
+        // What is beyond the end of time never comes.
+        self.join_by(Instant::now().checked_add(timeout))
+    }
+
+    fn join_by(&self, deadline: Option<Instant>) -> Option<Result<()>> {
+        if let Err(error) = self.pump.check_caller() {
+            return Some(Err(error));
         }
+        if !self.has_stopped.load(Ordering::SeqCst) {
+            return Some(Err(Error::StillRunning));
+        }
+        if self.pump.callbacks().is_own_thread() {
+            return Some(Err(Error::WouldDeadlock { call: "join" }));
+        }
+        if !self.pump.wait_for_all(deadline) || !self.threads.supervisor_ends_by(deadline) {
+            return None;
+        }
+        match self.pump.callbacks().wait(deadline) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+        Some(self.pump.with_driver(|driver| driver.failure()).map_or(Ok(()), Err))
+    }
+}
+
+impl Threads {
+    /// It runs no user code and ends when all workers are gone.
+    fn supervisor_ends_by(&self, deadline: Option<Instant>) -> bool {
+        self.supervisor.as_ref().is_none_or(|supervisor| supervisor.join_by(deadline))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.pump.check_caller().is_err() {
+        if self.pump.check_owner().is_err() {
             // The threads live in the owner only; there is nothing here to wait for.
-            let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            std::mem::forget(threads);
+            self.threads
+                .supervisor
+                .iter_mut()
+                .chain(&mut self.threads.background)
+                .for_each(OwnThread::forget);
             return;
         }
+        // Whatever takes longer than that, a process that the kernel cannot end, say, is left to these threads.
+        let deadline = Instant::now() + PATIENCE;
         self.terminate();
-        self.end_supervisor();
+        self.threads.supervisor_ends_by(Some(deadline));
         self.pump.shut_down();
-        let background = self.threads.lock().unwrap_or_else(PoisonError::into_inner).background.take();
-        if let Some(background) = background {
-            let _ = background.join();
+        if let Some(background) = &self.threads.background {
+            background.join_by(Some(deadline));
         }
-        self.pump.callbacks().end(CALLBACK_PATIENCE);
+        self.pump.callbacks().end(deadline);
     }
 }

@@ -32,6 +32,7 @@ modules! {
     failing_starts
     imap
     initializer
+    join_timeout
     last_words
     limits
     many
@@ -43,6 +44,7 @@ modules! {
     parent_death
     retries
     start_methods
+    stubborn
     tasks
     terminate
     time_limits

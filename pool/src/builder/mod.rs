@@ -18,6 +18,7 @@ use crate::registry::Registry;
 use crate::start::{StartMethod, Starter};
 use crate::supervisor::{Commands, Supervisor};
 use crate::sys::process;
+use crate::sys::thread::OwnThread;
 use crate::task::Task;
 use crate::transport::control::Terms;
 use crate::transport::link::ParentBell;
@@ -327,14 +328,11 @@ fn start_threads(
     workers: usize,
 ) -> Result<Pool> {
     let (sender, built) = mpsc::channel();
-    let supervise = move || supervisor.run(workers, sender);
-    let supervisor = thread::Builder::new()
-        .name("pool-supervisor".to_owned())
-        .spawn(supervise)
+    let supervisor = OwnThread::spawn("pool-supervisor", move || supervisor.run(workers, sender))
         .map_err(|error| Error::spawn("starting the supervisor thread", error))?;
     let background = {
         let pump = pump.clone();
-        thread::Builder::new().name("pool-background".to_owned()).spawn(move || pump.run_in_background())
+        OwnThread::spawn("pool-background", move || pump.run_in_background())
     };
     let (background, no_background) = match background {
         Ok(thread) => (Some(thread), None),

@@ -1,9 +1,10 @@
 //! The thread on which callbacks run, one at a time, in the order in which their jobs ended.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Error;
 use crate::job::Hook;
@@ -12,6 +13,8 @@ use crate::job::Hook;
 #[derive(Debug, Default)]
 pub(crate) struct Callbacks {
     state: Mutex<State>,
+    /// Those that are queued or running.
+    unfinished: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +35,12 @@ impl Callbacks {
 
     /// Queues a callback. After the end of the pool, and where no thread can be had, it runs at once.
     pub(crate) fn queue(&self, callback: Hook) {
+        self.unfinished.fetch_add(1, Ordering::SeqCst);
+        let unfinished = self.unfinished.clone();
+        let callback: Hook = Box::new(move || {
+            callback();
+            unfinished.fetch_sub(1, Ordering::SeqCst);
+        });
         let mut state = self.state();
         if matches!(*state, State::NotStarted) {
             let (sender, receiver) = mpsc::channel::<Hook>();
@@ -73,6 +82,9 @@ impl Callbacks {
         if self.is_own_thread() {
             return Err(Error::WouldDeadlock { call: "join" });
         }
+        if self.unfinished.load(Ordering::SeqCst) == 0 {
+            return Ok(true);
+        }
         let receiver = {
             let state = self.state();
             let State::Running { sender, .. } = &*state else { return Ok(true) };
@@ -94,8 +106,8 @@ impl Callbacks {
         })
     }
 
-    /// Ends the thread when it has run what is queued; waits for that, but not for a callback that does not end.
-    pub(crate) fn end(&self, patience: Duration) {
+    /// Ends the thread when it has run what is queued; waits for that until the deadline.
+    pub(crate) fn end(&self, deadline: Instant) {
         let was = std::mem::replace(&mut *self.state(), State::Ended);
         let State::Running { sender, thread } = was else { return };
         let (done, receiver) = mpsc::channel();
@@ -104,7 +116,8 @@ impl Callbacks {
         });
         let _ = sender.send(mark);
         drop(sender);
-        if thread.thread().id() != thread::current().id() && receiver.recv_timeout(patience).is_ok() {
+        let is_own = thread.thread().id() == thread::current().id();
+        if !is_own && receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {
             // It only ends; a callback's panic was caught where it was called.
             let _ = thread.join();
         }

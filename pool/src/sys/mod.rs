@@ -10,3 +10,4 @@ pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signals;
 pub(crate) mod socket;
+pub(crate) mod thread;

@@ -1,0 +1,107 @@
+//! A thread of the pool's own that can be waited for with a time limit, by several others.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// A running thread.
+#[derive(Debug)]
+pub(crate) struct OwnThread {
+    /// Until it is joined.
+    handle: Mutex<Option<JoinHandle<()>>>,
+    end: Arc<End>,
+}
+
+#[derive(Debug, Default)]
+struct End {
+    has_come: Mutex<bool>,
+    news: Condvar,
+}
+
+/// Says so when it is dropped, however the thread ends.
+struct SaysEnd(Arc<End>);
+
+impl Drop for SaysEnd {
+    fn drop(&mut self) {
+        *self.0.has_come.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.news.notify_all();
+    }
+}
+
+impl OwnThread {
+    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let end = Arc::new(End::default());
+        let says_end = SaysEnd(end.clone());
+        let handle = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _says_end = says_end;
+            run();
+        })?;
+        Ok(Self { handle: Mutex::new(Some(handle)), end })
+    }
+
+    /// Waits until the thread is gone; false if the deadline came first. A deadline of `None` never comes.
+    pub(crate) fn join_by(&self, deadline: Option<Instant>) -> bool {
+        let mut has_come = self.end.has_come.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*has_come {
+            has_come = match deadline {
+                None => self.end.news.wait(has_come).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let waited = self.end.news.wait_timeout(has_come, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        drop(has_come);
+        // Held until it is gone, so that every caller waits for that; it has nothing more to do.
+        let mut handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = handle.take() {
+            let _ = handle.join();
+        }
+        true
+    }
+
+    /// Lets go of a thread that does not exist in this fork of the process.
+    pub(crate) fn forget(&mut self) {
+        // Not locked, because who held the lock may not exist here either.
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(handle.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_is_waited_for_until_the_deadline_and_then_again() {
+        let (open, gate) = mpsc::channel::<()>();
+        let thread = OwnThread::spawn("test", move || {
+            // It ends when the sender is gone.
+            let _ = gate.recv();
+        })
+        .unwrap();
+        assert!(!thread.join_by(Some(Instant::now())));
+        assert!(!thread.join_by(Some(Instant::now() + Duration::from_millis(5))));
+        drop(open);
+        thread::scope(|scope| {
+            let waits: Vec<_> = (0..3).map(|_| scope.spawn(|| thread.join_by(None))).collect();
+            assert!(waits.into_iter().all(|wait| wait.join().unwrap()));
+        });
+        assert!(thread.join_by(Some(Instant::now())));
+    }
+
+    #[test]
+    fn a_thread_that_panics_has_ended() {
+        // Its message is not for whoever reads the output of the tests.
+        let thread = OwnThread::spawn("test", || std::panic::resume_unwind(Box::new(()))).unwrap();
+        assert!(thread.join_by(None));
+    }
+}
