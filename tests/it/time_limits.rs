@@ -305,6 +305,10 @@ fn many_timeouts_at_random_times_end_every_item_once(method: StartMethod) {
             Err(error) => assert_eq!(timed_out(error), index),
         }
     }
-    assert_eq!(log.sorted(), (0..400).collect::<Vec<_>>(), "each item ran once");
+    let noted = log.sorted();
+    assert!(noted.windows(2).all(|pair| pair[0] < pair[1]), "no item ran twice");
+    // An item may be ended before it got so far as to note anything.
+    let lacks: Vec<_> = (0..400).filter(|n| noted.binary_search(n).is_err()).collect();
+    assert!(lacks.iter().all(|n| results[*n as usize].is_err()), "{lacks:?} have results and did not run");
     all_workers_are_back(&pool);
 }

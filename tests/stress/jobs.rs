@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool::{AsyncResult, Error, Imap, Pool};
+use pool::{AsyncResult, Error, Imap, Pool, TimeLimit};
 
 use crate::kept::{Handle, Judge, Kept};
 use crate::plan::{Style, plan, with};
@@ -306,6 +306,12 @@ impl Client {
                 Ok(answer) => answer.id().wrapping_sub(job.items[0].id) as usize,
                 Err(error) => error.index().unwrap_or(yielded.min(count.saturating_sub(1))),
             };
+            let at_end = matches!(result, Err(Error::TimedOut { limit: TimeLimit::Deadline, .. }));
+            if at_end && job.deadline && index == count {
+                // All items had ended, and the end of the input was not read when the deadline came.
+                self.round.totals.add("jobs_ended_by_deadline", 1);
+                return;
+            }
             if index >= count || ordered && !style.fail_fast && index != yielded && result.is_err() {
                 let error = result.err();
                 if count > 0
