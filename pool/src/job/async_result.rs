@@ -395,6 +395,8 @@ impl<R: Send + 'static> AsyncResult<R> {
                     Some(engine) => engine.announce(&job),
                     None => job.notify(),
                 }
+                // If nobody has the handle any more, this is where the value is dropped.
+                let _ = callback::catch(|| drop(slot));
             });
             match engine.upgrade() {
                 Some(engine) => engine.call_back(callback),
