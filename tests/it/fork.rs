@@ -12,9 +12,10 @@ const PROGRAM_WITH_TWINS: &str = env!("CARGO_BIN_EXE_program_with_twins");
 macro_rules! modules {
     ($($module:ident)*) => {
         $(mod $module;)*
+        mod faults;
 
         fn main() -> std::process::ExitCode {
-            support::run_all(&[$($module::CASES),*])
+            support::run_all(&[&[$($module::CASES),*], faults::MODULES].concat())
         }
     };
 }

@@ -19,6 +19,7 @@ mod codec_errors;
 mod drop;
 mod exit_report;
 mod failing_starts;
+mod faults;
 mod imap;
 mod initializer;
 mod join_timeout;

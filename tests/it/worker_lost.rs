@@ -1,7 +1,5 @@
-//! Workers that die.
+//! Workers that die. The ways in which they can are in `faults/deaths.rs`.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pool::{Error, Exit, Pool, StartMethod};
@@ -9,20 +7,15 @@ use pool::{Error, Exit, Pool, StartMethod};
 use crate::support::{Gate, Log, Random, ask_until, processes, start, tasks, wait_until};
 
 crate::cases![
-    every_way_to_die_is_told,
     only_the_running_item_fails_when_its_worker_is_killed,
-    every_other_item_of_a_chunk_runs_exactly_once,
     a_killed_worker_is_replaced,
-    idle_workers_that_are_killed_are_replaced,
     all_workers_may_die_at_once,
     workers_that_die_on_every_item_fail_every_item,
     chunks_behind_the_lost_one_run_elsewhere,
     other_jobs_do_not_notice,
     a_large_result_on_its_way_is_not_torn,
-    the_pool_goes_on_without_its_zygote,
     fail_fast_counts_a_lost_worker_as_a_failure,
     handles_learn_of_it_though_nobody_waits,
-    every_item_ends_once_while_workers_are_killed_at_random,
 ];
 
 fn lost(error: Error) -> (usize, u32, Exit) {
@@ -35,27 +28,6 @@ fn replaced(pool: &Pool, old: &[u32]) {
         let pids = pool.worker_pids();
         pids.len() == pool.worker_count() && old.iter().all(|pid| !pids.contains(pid))
     });
-}
-
-fn every_way_to_die_is_told(method: StartMethod) {
-    let pool = start(method, 1);
-    let ways = [
-        ("kill", Exit::Signal(9)),
-        ("segv", Exit::Signal(11)),
-        ("exit", Exit::Code(3)),
-        ("abort", Exit::Signal(6)),
-    ];
-    for (how, expected) in ways {
-        wait_until("a worker is there", || pool.worker_pids().len() == 1);
-        let pids = pool.worker_pids();
-        let error = pool.apply(tasks::die, (how,)).unwrap_err();
-        assert!(error.task().unwrap().ends_with("tasks::die"));
-        assert!(error.to_string().contains(&expected.to_string()), "{error}");
-        let (index, pid, exit) = lost(error);
-        assert_eq!((index, exit), (0, expected));
-        assert_eq!(pids, [pid]);
-        assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-    }
 }
 
 fn only_the_running_item_fails_when_its_worker_is_killed(method: StartMethod) {
@@ -85,36 +57,6 @@ fn only_the_running_item_fails_when_its_worker_is_killed(method: StartMethod) {
     }
 }
 
-fn every_other_item_of_a_chunk_runs_exactly_once(method: StartMethod) {
-    for how in ["kill", "segv", "exit", "abort"] {
-        let pool = start(method, 2);
-        for bad in [0, 1, 500, 999] {
-            let log = Log::new();
-            let items = || (0..1000).map(|n| (log.path(), bad, how, n));
-            let results: Vec<_> = pool
-                .options()
-                .chunk_size(1000)
-                .window(1000)
-                .istarmap(tasks::noted_dies_on, items())
-                .collect();
-            assert_eq!(results.len(), 1000);
-            for (n, result) in (0..).zip(results) {
-                match result {
-                    Ok(value) => assert_eq!(value, n),
-                    Err(error) => assert_eq!((lost(error).0 as u64, bad), (n, n)),
-                }
-            }
-            assert_eq!(log.sorted(), (0..1000).collect::<Vec<_>>(), "{how} on {bad}");
-        }
-    }
-    let pool = start(method, 2);
-    let log = Log::new();
-    let items = (0..1000).map(|n| (log.path(), 500, "kill", n));
-    let error = pool.options().chunk_size(1000).starmap_async(tasks::noted_dies_on, items).get().unwrap_err();
-    assert_eq!(lost(error).0, 500);
-    assert_eq!(log.sorted(), (0..1000).collect::<Vec<_>>());
-}
-
 fn a_killed_worker_is_replaced(method: StartMethod) {
     let pool = start(method, 2);
     for _ in 0..5 {
@@ -123,19 +65,6 @@ fn a_killed_worker_is_replaced(method: StartMethod) {
         replaced(&pool, &[pid]);
         assert!(before.contains(&pid));
         assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-    }
-}
-
-fn idle_workers_that_are_killed_are_replaced(method: StartMethod) {
-    let pool = start(method, 2);
-    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-    for _ in 0..5 {
-        let before = pool.worker_pids();
-        before.iter().for_each(|pid| processes::kill(*pid));
-        // At once, when nobody may have noticed yet.
-        assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-        replaced(&pool, &before);
-        assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
     }
 }
 
@@ -215,32 +144,6 @@ fn a_large_result_on_its_way_is_not_torn(method: StartMethod) {
     println!("{whole} whole, {torn} lost");
 }
 
-fn the_pool_goes_on_without_its_zygote(method: StartMethod) {
-    let pool = start(method, 2);
-    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-    let before = pool.worker_pids();
-    // A worker that has only just begun still has the zygote's name.
-    let zygotes = || processes::zygotes().into_iter().filter(|pid| !before.contains(pid)).collect::<Vec<_>>();
-    let kept = if method == StartMethod::Fork { 2 } else { zygotes().len() };
-    wait_until("the zygote has made its spare", || zygotes().len() == kept);
-    for zygote in zygotes() {
-        processes::kill(zygote);
-        wait_until("the zygote is collected", || processes::state(zygote).is_none());
-        if method == StartMethod::Fork {
-            // Two at once would be its end: the one that is left makes the next one.
-            wait_until("there is a spare again", || zygotes().len() == kept);
-        }
-    }
-    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-    assert_eq!(pool.worker_pids(), before);
-    let error = pool.apply(tasks::die, ("kill",)).unwrap_err();
-    let (_, pid, _) = lost(error);
-    replaced(&pool, &[pid]);
-    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
-    pool.close();
-    pool.join().unwrap();
-}
-
 fn fail_fast_counts_a_lost_worker_as_a_failure(method: StartMethod) {
     let pool = start(method, 2);
     let items = (0..10_000).map(|n| (50, "kill", n));
@@ -256,55 +159,4 @@ fn handles_learn_of_it_though_nobody_waits(method: StartMethod) {
     wait_until("both handles are ready", || handle.ready() && behind.ready());
     assert_eq!(lost(handle.get().unwrap_err()).2, Exit::Signal(6));
     assert_eq!(behind.get().unwrap(), 9);
-}
-
-fn every_item_ends_once_while_workers_are_killed_at_random(method: StartMethod) {
-    let pool = start(method, 3);
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = Random::new();
-            while !is_over.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_micros(500 + random.below(8000) as u64));
-                let pids = pool.worker_pids();
-                if !pids.is_empty() {
-                    processes::kill(pids[random.below(pids.len())]);
-                }
-            }
-        });
-        let (mut done, mut gone) = (0, 0);
-        for round in 0..30u64 {
-            let log = Log::new();
-            let options = pool.options().chunk_size([1, 5, 100][round as usize % 3]);
-            let items = || (0..200).map(|n| (log.path(), n));
-            let results: Vec<_> = match round % 2 {
-                0 => options.istarmap(tasks::noted, items()).collect(),
-                _ => items()
-                    .map(|args| pool.apply_async(tasks::noted, args))
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .map(|handle| handle.get())
-                    .collect(),
-            };
-            assert_eq!(results.len(), 200);
-            let ran = log.sorted();
-            assert_eq!(ran.len(), BTreeSet::from_iter(&ran).len(), "no item ran twice");
-            for (n, result) in (0u64..).zip(results) {
-                match result {
-                    Ok(value) => {
-                        assert_eq!(value, n);
-                        assert!(ran.contains(&n));
-                        done += 1;
-                    }
-                    Err(error) => {
-                        lost(error);
-                        gone += 1;
-                    }
-                }
-            }
-        }
-        is_over.store(true, Ordering::SeqCst);
-        println!("{done} done, {gone} lost");
-    });
-    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
 }

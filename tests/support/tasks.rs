@@ -1,5 +1,7 @@
 //! Tasks that many tests use.
 
+use std::panic::catch_unwind;
+
 use pool::pool_task;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -106,14 +108,59 @@ pub fn die(how: &str) {
 pub fn end_process(how: &str) {
     match how {
         "kill" => drop(kill_process(getpid(), Signal::KILL)),
+        // The runtime's handler takes itself out and returns the first time, so that a true fault comes again.
+        "raise segv" => {
+            for _ in 0..2 {
+                let _ = kill_process(getpid(), Signal::SEGV);
+            }
+        }
         "segv" => {
             let nowhere = std::ptr::without_provenance::<u8>(8);
             // SAFETY: the point is that it is not; the kernel ends the process.
             unsafe { nowhere.read_volatile() };
         }
-        "exit" => std::process::exit(3),
+        "bus" => touch_what_was_cut_off(),
         "abort" => std::process::abort(),
+        "exit" => std::process::exit(3),
+        // SAFETY: `_exit` has no preconditions.
+        "_exit" => unsafe { libc::_exit(4) },
+        "exit caught" => drop(catch_unwind(|| catch_unwind(|| std::process::exit(3)))),
+        "exit in a thread" => drop(std::thread::spawn(|| std::process::exit(3)).join()),
+        "overflow" => drop(dig(1)),
+        "overflow in a thread" => drop(std::thread::spawn(|| dig(1)).join()),
+        "panic twice" => {
+            let _second = PanicsWhenDropped;
+            panic!("first");
+        }
         other => panic!("no such way to die: {other}"),
+    }
+}
+
+/// Needs more stack than there is. Not a tail call, and nothing that could be left out.
+fn dig(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { dig(depth + 1) + std::hint::black_box(room)[depth as usize % 64] }
+}
+
+/// Reads a mapped page that its file no longer has.
+fn touch_what_was_cut_off() {
+    let file = rustix::fs::memfd_create("cut", rustix::fs::MemfdFlags::CLOEXEC).expect("a file in memory");
+    rustix::fs::ftruncate(&file, 4096).expect("a page");
+    let (access, sharing) = (rustix::mm::ProtFlags::READ, rustix::mm::MapFlags::SHARED);
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+    let page = unsafe { rustix::mm::mmap(std::ptr::null_mut(), 4096, access, sharing, &file, 0) };
+    rustix::fs::ftruncate(&file, 0).expect("no page");
+    // SAFETY: the point is that it is not; the kernel ends the process.
+    unsafe { page.expect("a mapping").cast::<u8>().read_volatile() };
+}
+
+/// A value whose `Drop` panics.
+#[derive(Debug)]
+pub struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
     }
 }
 

@@ -1,0 +1,102 @@
+//! The fault table: what every fault may do, and what it must leave alone.
+//!
+//! A row runs in a [`Scene`]: a pool of two workers, one of which runs a bystander's item from before the fault until after it,
+//! while another thread's jobs go through both. The fault happens, and fails exactly the item that it names. Then the bystanders
+//! must be right, a normal job must be right, and both workers must be there and run items at the same time.
+//! Deadline and census are the harness's.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pool::{AsyncResult, Error, Exit, Pool, StartMethod};
+
+use crate::support::{Case, Gate, Log, start, tasks};
+
+mod codec;
+mod deaths;
+mod killed;
+mod panics;
+mod stopped;
+
+/// The cases of all modules below.
+#[allow(dead_code)]
+pub(crate) const MODULES: &[&[Case]] =
+    &[codec::CASES, deaths::CASES, killed::CASES, panics::CASES, stopped::CASES];
+
+/// What stands around a fault.
+struct Scene {
+    pool: Pool,
+    log: Log,
+    gate: Gate,
+    /// Keeps one worker busy until the gate opens.
+    held: AsyncResult<u64>,
+}
+
+impl Scene {
+    /// Two workers, one of which runs the bystander's item by now.
+    fn set(method: StartMethod) -> Self {
+        let pool = start(method, 2);
+        let (log, gate) = (Log::new(), Gate::new());
+        let held = pool.apply_async(tasks::noted_gated, (log.path(), gate.path(), 7));
+        log.wait_for(1);
+        Self { pool, log, gate, held }
+    }
+
+    /// Looks at everything that the fault had nothing to do with.
+    fn check(self) {
+        self.gate.open();
+        assert_eq!(self.held.get().expect("the bystander does not notice"), 7);
+        assert_eq!(self.log.count(), 1, "nobody ran the bystander's item twice");
+        follow(&self.pool);
+    }
+}
+
+/// A normal job, and one that needs all workers at the same time.
+fn follow(pool: &Pool) {
+    assert_eq!(pool.map(tasks::square, 0..1000).expect("a normal job"), squares(1000));
+    let (log, gate) = (Log::new(), Gate::new());
+    let workers = pool.worker_count();
+    let all =
+        pool.starmap_async(tasks::noted_gated, (0..workers as u64).map(|n| (log.path(), gate.path(), n)));
+    log.wait_for(workers);
+    gate.open();
+    assert_eq!(all.get().expect("a normal job").len(), workers);
+    assert_eq!(pool.worker_pids().len(), workers);
+}
+
+fn squares(count: u64) -> Vec<u64> {
+    (0..count).map(|n| n * n).collect()
+}
+
+/// A row of the table: `fault` makes it happen and checks what the item got.
+fn row(method: StartMethod, fault: impl FnOnce(&Pool)) {
+    let scene = Scene::set(method);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let jobs = scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                assert_eq!(scene.pool.map(tasks::square, 0..200).expect("a bystander's job"), squares(200));
+            }
+        });
+        let over = Over(&is_over);
+        fault(&scene.pool);
+        drop(over);
+        jobs.join().expect("the bystander's jobs are right");
+    });
+    scene.check();
+}
+
+/// Ends the bystander's jobs, also if the fault's own checks panic.
+struct Over<'f>(&'f AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The item, process and end of an error that must be a `WorkerLost`.
+#[track_caller]
+fn lost(error: Error) -> (usize, u32, Exit) {
+    let Error::WorkerLost { index, pid, exit, .. } = error else { panic!("{error:?}") };
+    (index, pid, exit)
+}
