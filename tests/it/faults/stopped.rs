@@ -55,9 +55,9 @@ fn items_of_a_stopped_worker_wait_and_no_others(method: StartMethod) {
         let resumes = Resumes(stopped.sorted()[0] as u32);
         wait_until("it stops", || is_stopped(resumes.0));
         // Items 51.. of its chunk wait with it.
-        log.wait_for(200 - (size as usize - 1));
+        log.wait_for(200 - (size - 1));
         assert!(!job.ready());
-        assert_eq!(log.count(), 200 - (size as usize - 1));
+        assert_eq!(log.count(), 200 - (size - 1));
         // Whatever comes now goes to the other one.
         for _ in 0..10 {
             assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
