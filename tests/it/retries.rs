@@ -44,7 +44,7 @@ fn an_item_that_cost_too_many_workers_is_given_up_and_says_so(method: StartMetho
 fn an_item_that_ran_too_long_is_tried_again(method: StartMethod) {
     let pool = start(method, 2);
     let log = Log::new();
-    let options = pool.options().retries(2).timeout(Duration::from_millis(200));
+    let options = pool.options().retries(2).timeout(Duration::from_secs(1));
     assert_eq!(options.apply(limited::hang_at_first, (log.path(), 2)).unwrap(), 3);
     assert_eq!(log.count(), 3);
 }
@@ -52,9 +52,9 @@ fn an_item_that_ran_too_long_is_tried_again(method: StartMethod) {
 fn an_item_that_runs_too_long_each_time_says_how_often(method: StartMethod) {
     let pool = start(method, 2);
     let log = Log::new();
-    let options = pool.options().retries(1).timeout(Duration::from_millis(100));
+    let options = pool.options().retries(1).timeout(Duration::from_millis(500));
     let error = options.apply(limited::hang_at_first, (log.path(), 100)).unwrap_err();
-    let limit = TimeLimit::Timeout(Duration::from_millis(100));
+    let limit = TimeLimit::Timeout(Duration::from_millis(500));
     assert!(matches!(error, Error::TimedOut { attempts: 2, limit: l, .. } if l == limit), "{error:?}");
     assert_eq!(log.count(), 2);
 }

@@ -229,7 +229,8 @@ impl Round {
                     self.totals.add("items_timed_out_by_chance", 1);
                 }
                 job.timeout == Some(*limit)
-                    && item.may_begin(mark.0)
+                    // Its time counts from a moment before it can mark anything.
+                    && (mark.0 == 0 || item.may_begin(mark.0))
                     && mark.1 <= mark.0
                     && (job.fail_fast || *attempts == u32::from(item.retries) + 1)
             }
