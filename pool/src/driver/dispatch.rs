@@ -153,13 +153,7 @@ impl<L: Link> Driver<L> {
         if taken.is_empty() {
             return;
         }
-        // Backwards, because each goes to the front.
-        for (key, block) in taken.into_iter().rev() {
-            if let Some(job) = self.jobs.get(key) {
-                job.push_front(block);
-                self.jobs.queue(key);
-            }
-        }
+        self.requeue(taken);
         self.timers.stall = Some(Instant::now() + PATIENCE);
         self.dispatch();
     }

@@ -162,17 +162,7 @@ impl<L: Link> Driver<L> {
         // What a halted worker said after that it did not mean.
         let running = worker.sentence.map_or_else(|| worker.link.running(), |sentence| sentence.running);
         let lost = worker.in_flight.lose(running);
-        // Backwards, because each goes to the front.
-        for (key, block) in lost.unstarted.into_iter().rev() {
-            let Some(job) = self.jobs.get(key) else { continue };
-            if job.gave_up {
-                job.unended -= block.count as usize;
-                self.notify_and_close(key);
-            } else {
-                job.push_front(block);
-                self.jobs.queue(key);
-            }
-        }
+        self.requeue(lost.unstarted);
         if let Some((key, block)) = lost.started {
             let items = (0..block.count).filter_map(|item| block.clone().part(item, 1));
             for item in items.filter(|item| lost.decided != Some(item.first)) {
@@ -192,6 +182,21 @@ impl<L: Link> Driver<L> {
             any_was_ready: self.any_was_ready,
             complaint,
             wants_another: self.wants_worker(),
+        }
+    }
+
+    /// Puts what workers had and did not start at the front of its jobs' queues.
+    pub(super) fn requeue(&mut self, blocks: Vec<(JobKey, Block)>) {
+        // Backwards, because each goes to the front.
+        for (key, block) in blocks.into_iter().rev() {
+            let Some(job) = self.jobs.get(key) else { continue };
+            if job.gave_up {
+                job.unended -= block.count as usize;
+                self.notify_and_close(key);
+            } else {
+                job.push_front(block);
+                self.jobs.queue(key);
+            }
         }
     }
 
@@ -285,5 +290,53 @@ impl<L: Link> Driver<L> {
         worker.state = State::Leaving;
         worker.link.ring();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::driver::tests::{chunks_of, echo_all, numbers, ready};
+    use crate::driver::{JobOptions, Rules};
+    use crate::frame::Status;
+    use crate::transport::in_memory::{FakeWorker, Received};
+
+    fn skip(fake: &FakeWorker, chunk: &Received, first: usize) {
+        let skipped: (Status, &[u8]) = (Status::Skipped, b"");
+        fake.answer(FakeWorker::done(chunk, first), &vec![skipped; chunk.items.len() - first]);
+    }
+
+    #[test]
+    fn what_a_job_that_gave_up_had_at_a_stuck_worker_is_not_run_elsewhere() {
+        let (mut driver, fakes) = ready(2, Rules::default());
+        numbers(&mut driver, 1, chunks_of(1));
+        echo_all(&mut driver, &fakes);
+        let options = JobOptions { chunk_size: Some(1), fails_fast: true, extras: None };
+        let (job, _) = numbers(&mut driver, 20, options);
+        let stuck = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has something");
+        let running = fakes[stuck].take().expect("it was sent a chunk");
+        let other = &fakes[1 - stuck];
+        let bad = loop {
+            driver.turn();
+            if let Some(chunk) = other.take() {
+                break chunk;
+            }
+        };
+        other.answer(FakeWorker::done(&bad, 0), &[(Status::UnknownTask, b"")]);
+        driver.turn();
+        while let Some(chunk) = other.take() {
+            skip(other, &chunk, 0);
+        }
+        driver.turn();
+        // Until what is queued at the stuck one was taken back.
+        while driver.timers.stall.is_some() {
+            driver.turn();
+        }
+        assert!(other.is_empty(), "the rest was given up");
+        fakes[stuck].echo(&running, 0, 1);
+        while let Some(chunk) = fakes[stuck].take() {
+            skip(&fakes[stuck], &chunk, 0);
+        }
+        driver.turn();
+        assert!(job.is_settled());
     }
 }
