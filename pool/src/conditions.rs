@@ -25,6 +25,8 @@ pub(crate) struct Conditions {
     pub(crate) address_space: Option<u64>,
     /// Seconds of CPU time until SIGXCPU comes.
     pub(crate) cpu_seconds: Option<u64>,
+    /// Bytes of resident memory beyond which a worker is replaced.
+    pub(crate) resident: Option<u64>,
     pub(crate) nice: Option<i32>,
     /// The CPUs to run on; all, if there is none.
     pub(crate) cpus: Vec<usize>,

@@ -23,7 +23,7 @@ pub(crate) struct FrameHeader {
     pub(crate) count: u32,
     /// On the way back: how many of the entries are no success. On the way out: [`TIMED`](Self::TIMED) or 0.
     pub(crate) failed: u32,
-    /// On the way out, set later and in place: what is to be skipped.
+    /// On the way out, set later and in place: what is to be skipped. On the way back: [`SPENT`](Self::SPENT) or 0.
     pub(crate) revoked: u32,
 }
 
@@ -37,6 +37,8 @@ impl FrameHeader {
     pub(crate) const SKIP_WHOLE: u32 = 1;
     /// Value of [`revoked`](Self::revoked): every item that has not started.
     pub(crate) const SKIP_REST: u32 = 2;
+    /// Value of [`revoked`](Self::revoked) on the way back: the worker begins nothing after this, and skips what it has.
+    pub(crate) const SPENT: u32 = 1;
 
     pub(crate) fn new(kind: Kind) -> Self {
         Self { kind: kind as u32, ..Self::default() }

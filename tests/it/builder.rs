@@ -50,6 +50,7 @@ fn conditions_that_make_no_sense_are_refused(method: StartMethod) {
     refused(builder().address_space_limit(0), "address_space_limit", "at least 1");
     refused(builder().cpu_time_limit(Duration::ZERO), "cpu_time_limit", "longer than 0");
     refused(builder().cpu_time_limit(Duration::MAX), "cpu_time_limit", "at most");
+    refused(builder().max_memory_per_worker(0), "max_memory_per_worker", "at least 1");
     refused(builder().nice(20), "nice", "20 is not between -20 and 19");
     refused(builder().nice(-21), "nice", "-21 is not");
     refused(builder().pinned_cpus([]), "pinned_cpus", "at least one");

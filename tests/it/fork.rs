@@ -37,6 +37,7 @@ modules! {
     last_words
     limits
     many
+    max_memory
     max_tasks
     memory
     nesting

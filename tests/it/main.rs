@@ -26,6 +26,7 @@ mod join_timeout;
 mod last_words;
 mod limits;
 mod many;
+mod max_memory;
 mod max_tasks;
 mod memory;
 mod nesting;

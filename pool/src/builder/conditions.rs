@@ -23,6 +23,7 @@ const MOST_SECONDS: u64 = u32::MAX as u64;
 pub(super) struct Wanted {
     address_space: Option<u64>,
     cpu_time: Option<Duration>,
+    resident: Option<u64>,
     nice: Option<i32>,
     cpus: Option<Vec<usize>>,
     variables: Vec<(OsString, Option<OsString>)>,
@@ -94,6 +95,38 @@ impl PoolBuilder {
     /// ```
     pub fn cpu_time_limit(mut self, time: Duration) -> Self {
         self.wanted.cpu_time = Some(time);
+        self
+    }
+
+    /// Replaces a worker once it has more resident memory than this, in bytes: for tasks that leak. The default is never.
+    ///
+    /// It is looked at after an item, at most once in a millisecond, so no item fails because of it; what bounds a
+    /// single item is [`address_space_limit`](Self::address_space_limit). Every worker runs one item at least. What it was sent and has not
+    /// started goes to other workers, and it leaves as one does that has run its
+    /// [`max_tasks_per_worker`](Self::max_tasks_per_worker).
+    ///
+    /// All that `ps` shows as resident counts (`RSS`): the program's code, shared memory of large arguments and results, and with
+    /// [`StartMethod::Fork`](crate::StartMethod::Fork) what the program had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool};
+    ///
+    /// #[pool_task]
+    /// fn leak(bytes: usize) -> u32 {
+    ///     std::mem::forget(vec![1u8; bytes]);
+    ///     std::process::id()
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(1).max_memory_per_worker(200 << 20).build()?;
+    /// let mut pids = pool.map(leak, [60 << 20; 8])?;
+    /// pids.dedup();
+    /// assert!(pids.len() > 1);
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn max_memory_per_worker(mut self, bytes: u64) -> Self {
+        self.wanted.resident = Some(bytes);
         self
     }
 
@@ -204,6 +237,7 @@ impl Wanted {
         Ok(Conditions {
             address_space: self.address_space.map(checked_space).transpose()?,
             cpu_seconds: self.cpu_time.map(checked_seconds).transpose()?,
+            resident: self.resident.map(checked_resident).transpose()?,
             nice: self.nice.map(checked_nice).transpose()?,
             cpus: self.cpus.map(checked_cpus).transpose()?.unwrap_or_default(),
             variables: self.variables,
@@ -236,6 +270,10 @@ fn checked_seconds(time: Duration) -> Result<u64> {
         }
         _ => Ok(seconds),
     }
+}
+
+fn checked_resident(bytes: u64) -> Result<u64> {
+    if bytes == 0 { Err(invalid("max_memory_per_worker", "it must be at least 1 byte")) } else { Ok(bytes) }
 }
 
 fn checked_nice(value: i32) -> Result<i32> {

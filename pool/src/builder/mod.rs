@@ -168,7 +168,7 @@ impl PoolBuilder {
     }
 
     /// Has every worker run a task once after its last item: when the pool was closed and is done, or when the worker is
-    /// replaced because it ran as many items as it may. Not when the pool is terminated.
+    /// replaced because it ran as many items as it may or has too much memory. Not when the pool is terminated.
     ///
     /// What it returns, and whether it fails, is of no consequence.
     ///

@@ -243,6 +243,19 @@ impl InFlight {
         taken
     }
 
+    /// Takes back all that is not answered, because the worker will begin nothing more; oldest first.
+    pub(crate) fn take_back_all(&mut self) -> Vec<(JobKey, Block)> {
+        let mut taken = Vec::new();
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.recall != Recall::Taken) {
+            let ended = chunk.done + u32::from(chunk.decided == Some(chunk.done));
+            chunk.recall = Recall::Taken;
+            taken.extend(chunk.block.clone().skip(ended).map(|rest| (chunk.job, rest)));
+        }
+        self.items = 0;
+        self.bytes = 0;
+        taken
+    }
+
     /// What is due next, and whether something that could be taken back is queued behind it.
     pub(crate) fn due(&self) -> Option<(u64, u32, bool)> {
         let front = self.chunks.front()?;

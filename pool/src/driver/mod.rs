@@ -313,6 +313,9 @@ impl<L: Link> Driver<L> {
                 worker.watched = None;
                 let completed = worker.in_flight.complete(&header, is_skipped(&header, &body))?;
                 self.settle(completed, &header, body);
+                if header.revoked == FrameHeader::SPENT {
+                    self.send_away(place);
+                }
                 Ok(())
             }
             Some(Kind::Ready) => {

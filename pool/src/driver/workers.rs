@@ -260,6 +260,15 @@ impl<L: Link> Driver<L> {
         }
     }
 
+    /// Has a worker leave that begins nothing more, because it has too much memory.
+    pub(super) fn send_away(&mut self, place: usize) {
+        let Some(worker) = &mut self.slots[place].worker else { return };
+        worker.quota = 0;
+        let rest = worker.in_flight.take_back_all();
+        self.requeue(rest);
+        self.retire_if_spent(place);
+    }
+
     /// Once a closed pool has nothing left to do, its workers leave.
     pub(super) fn leave_if_done(&mut self) {
         if matches!(self.phase, Phase::Closed) && self.jobs.is_empty() {
@@ -295,14 +304,85 @@ impl<L: Link> Driver<L> {
 
 #[cfg(test)]
 mod tests {
-    use crate::driver::tests::{chunks_of, echo_all, numbers, ready};
+    use super::*;
+    use crate::driver::tests::{add_worker, chunks_of, delivered, echo_all, echoed, numbers, ready};
     use crate::driver::{JobOptions, Rules};
     use crate::frame::Status;
     use crate::transport::in_memory::{FakeWorker, Received};
 
+    /// Echoes the first items of a chunk, and says that it begins nothing more.
+    fn echo_last(fake: &FakeWorker, chunk: &Received, count: usize) {
+        let header = FrameHeader { revoked: FrameHeader::SPENT, ..FakeWorker::done(chunk, 0) };
+        let outcomes: Vec<_> = chunk.items[..count].iter().map(|item| (Status::Ok, &item[..])).collect();
+        fake.answer(header, &outcomes);
+    }
+
     fn skip(fake: &FakeWorker, chunk: &Received, first: usize) {
         let skipped: (Status, &[u8]) = (Status::Skipped, b"");
         fake.answer(FakeWorker::done(chunk, first), &vec![skipped; chunk.items.len() - first]);
+    }
+
+    #[test]
+    fn a_spent_worker_gives_back_what_it_has_not_run_and_leaves() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (job, _) = numbers(&mut driver, 10, chunks_of(5));
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        echo_last(&fakes[0], &chunk, 2);
+        skip(&fakes[0], &chunk, 2);
+        driver.turn();
+        assert_eq!(fakes[0].take().and_then(|frame| frame.header.kind()), Some(Kind::Exit));
+        assert!(fakes[0].is_empty() && driver.take_effects().kill.is_empty());
+        assert!(driver.detach(0, &Exit::Code(0).into()).was_ready);
+        let next = add_worker(&mut driver, 0);
+        let first = next.take().expect("it was sent a chunk");
+        assert_eq!(first.items, [[2], [3], [4]], "what was begun goes on first");
+        next.echo(&first, 0, 3);
+        driver.turn();
+        echo_all(&mut driver, &[next]);
+        assert!(job.is_settled());
+        assert_eq!(delivered(&job), echoed(0..10));
+    }
+
+    #[test]
+    fn what_is_queued_at_a_spent_worker_goes_elsewhere_at_once_and_in_order() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        // Measured as short, so that chunks are queued at workers.
+        numbers(&mut driver, 1, chunks_of(1));
+        echo_all(&mut driver, &fakes);
+        let (job, _) = numbers(&mut driver, 20, chunks_of(2));
+        let chunks: Vec<_> = std::iter::from_fn(|| fakes[0].take()).collect();
+        assert!(chunks.len() > 2);
+        echo_last(&fakes[0], &chunks[0], 2);
+        driver.turn();
+        let next = {
+            // Before the first one has answered the rest, and dies.
+            driver.detach(0, &Exit::Signal(9).into());
+            add_worker(&mut driver, 0)
+        };
+        let order: Vec<_> = std::iter::from_fn(|| next.take())
+            .inspect(|chunk| next.echo(chunk, 0, chunk.items.len()))
+            .flat_map(|chunk| chunk.items)
+            .flatten()
+            .collect();
+        assert_eq!(order[..6], [2, 3, 4, 5, 6, 7]);
+        driver.turn();
+        echo_all(&mut driver, &[next]);
+        assert_eq!(delivered(&job), echoed(0..20));
+    }
+
+    #[test]
+    fn a_worker_that_runs_on_after_it_said_that_it_is_spent_is_given_up() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let (job, _) = numbers(&mut driver, 4, chunks_of(4));
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        echo_last(&fakes[0], &chunk, 1);
+        fakes[0].echo(&chunk, 1, 3);
+        driver.turn();
+        assert_eq!(driver.take_effects().kill, [(0, 100)]);
+        driver.detach(0, &Exit::Signal(9).into());
+        let next = add_worker(&mut driver, 0);
+        echo_all(&mut driver, &[next]);
+        assert_eq!(delivered(&job), echoed(0..4));
     }
 
     #[test]

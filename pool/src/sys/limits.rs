@@ -49,6 +49,11 @@ pub(crate) fn address_space() -> io::Result<u64> {
     pages(0)
 }
 
+/// Bytes of memory that this process has resident, shared ones included.
+pub(crate) fn resident_memory() -> io::Result<u64> {
+    pages(1)
+}
+
 /// A field of `/proc/self/statm`, in bytes.
 fn pages(field: usize) -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;

@@ -257,6 +257,14 @@ impl Outbox {
         }
     }
 
+    /// Commits the last item that this process begins, and says with it that it was the last.
+    pub(crate) fn commit_last(&mut self, chunk: u64, item: u32, status: Status, entry: &mut Vec<u8>) {
+        let revoked = FrameHeader::SPENT;
+        let header = FrameHeader { chunk, first: item, revoked, ..FrameHeader::new(Kind::Done) };
+        self.put(header, status, entry);
+        self.publish();
+    }
+
     /// Publishes what has waited for long enough, and settles when to look again.
     fn glance(&mut self) {
         let waited = self.published.elapsed();
@@ -280,7 +288,7 @@ impl Outbox {
         entry.resize(entry.len().next_multiple_of(ALIGN), 0);
         let at = self.place(header, entry.len());
         self.results.write(at, entry);
-        self.count(entry.len(), status);
+        self.count(entry.len(), status, header.revoked);
     }
 
     /// Puts bytes into a segment and its id into a frame of its own.
@@ -295,7 +303,7 @@ impl Outbox {
             Ok(segment) => {
                 let at = self.place(header, EntryHeader::SIZE);
                 self.results.write(at, &EntryHeader { len, status, segment }.to_bytes());
-                self.count(EntryHeader::SIZE, status);
+                self.count(EntryHeader::SIZE, status, header.revoked);
                 if let Some(open) = &self.open {
                     self.segments.hold(segment, open.end());
                 }
@@ -331,13 +339,14 @@ impl Outbox {
         at + FrameHeader::SIZE as u64
     }
 
-    /// Counts an entry that is complete.
+    /// Counts an entry that is complete; `mark` is for its frame.
     #[inline]
-    fn count(&mut self, footprint: usize, status: Status) {
+    fn count(&mut self, footprint: usize, status: Status, mark: u32) {
         let Some(open) = &mut self.open else { unreachable!("`place` opened a frame for this entry") };
         open.header.size += footprint as u32;
         open.header.count += 1;
         open.header.failed += u32::from(status != Status::Ok);
+        open.header.revoked |= mark;
         self.progress.set_committed(Committed {
             start: Committed::tag(open.at),
             count: open.header.count,

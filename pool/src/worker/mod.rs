@@ -5,6 +5,7 @@
 mod conditions;
 mod entry;
 mod interrupted;
+mod memory;
 mod panics;
 mod run;
 mod serve;

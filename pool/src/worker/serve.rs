@@ -11,6 +11,7 @@ use crate::registry::{Entry, Registry};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
 use crate::transport::worker_link::{self, Clock, Inbox, Missing, Outbox};
+use crate::worker::memory::MemoryWatch;
 use crate::worker::{conditions, interrupted, panics, run};
 
 /// Serves the parent until it says that it is enough.
@@ -30,7 +31,9 @@ pub(crate) fn serve(setup: Setup) -> ! {
     interrupted::set_source(outbox.interruption());
     // After what the link needs of the system.
     let fitness = conditions::meet(&terms.conditions);
-    let code = Worker { inbox, outbox, registry, fitness, out: Vec::new() }.work();
+    let memory = terms.conditions.resident.map(MemoryWatch::new);
+    let worker = Worker { inbox, outbox, registry, fitness, memory, is_spent: false, out: Vec::new() };
+    let code = worker.work();
     exit(terms, code)
 }
 
@@ -48,6 +51,9 @@ struct Worker {
     outbox: Outbox,
     registry: &'static Registry,
     fitness: Result<(), Unmet>,
+    memory: Option<MemoryWatch>,
+    /// It has too much memory, and said so: it begins nothing more.
+    is_spent: bool,
     /// Where results are encoded, behind room for an entry's header; used again for every item.
     out: Vec<u8>,
 }
@@ -105,7 +111,7 @@ impl Worker {
                 let chunk = front.header.chunk;
                 self.outbox.begin_chunk(chunk);
                 let is_revoked = self.inbox.mark(front) != 0;
-                let status = if is_revoked { Status::Skipped } else { Status::DecodeFailed };
+                let status = if is_revoked || self.is_spent { Status::Skipped } else { Status::DecodeFailed };
                 self.outbox.commit(chunk, 0, status, &mut self.out);
                 self.outbox.publish();
             }
@@ -124,7 +130,7 @@ impl Worker {
             let index = index as u32;
             clear(&mut self.out);
             let status = loop {
-                if skips_all || self.inbox.mark(front) == FrameHeader::SKIP_REST {
+                if skips_all || self.is_spent || self.inbox.mark(front) == FrameHeader::SKIP_REST {
                     break Status::Skipped;
                 }
                 let Some(entry) = entry else { break Status::UnknownTask };
@@ -135,7 +141,12 @@ impl Worker {
                 }
                 self.outbox.stand_by();
             };
-            self.outbox.commit(chunk, index, status, &mut self.out);
+            if status != Status::Skipped && self.memory.as_mut().is_some_and(MemoryWatch::is_exceeded) {
+                self.is_spent = true;
+                self.outbox.commit_last(chunk, index, status, &mut self.out);
+            } else {
+                self.outbox.commit(chunk, index, status, &mut self.out);
+            }
         }
         self.outbox.publish();
         self.shrink();
