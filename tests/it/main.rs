@@ -4,6 +4,8 @@ use tests::{cases, support};
 
 /// Scenarios that need a program of their own.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
+/// How programs end, and with what.
+const PROGRAM_MORTAL: &str = env!("CARGO_BIN_EXE_program_mortal");
 /// One whose `main` is marked with `#[pool::main]`.
 const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
 /// One with two tasks of one name.

@@ -1,14 +1,27 @@
 //! What stays of a pool whose program is killed: nothing.
 
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use pool::StartMethod;
+use rustix::process::Signal;
 
-use crate::PROGRAM;
 use crate::support::report::scratch_path;
-use crate::support::{Gate, Log, Program, Random, comes_true};
+use crate::support::{Log, Program, Random, comes_true};
+use crate::{PROGRAM, PROGRAM_MORTAL};
 
-crate::cases![leaves_no_process_a_second_later, leaves_no_process_while_workers_start,];
+crate::cases![
+    leaves_no_process_a_second_later,
+    leaves_no_process_while_workers_start,
+    leaves_no_process_while_initializers_run,
+    leaves_no_process_while_workers_are_replaced,
+    leaves_no_process_while_pools_come_and_go,
+    leaves_no_process_of_pools_in_tasks,
+    leaves_no_process_of_another_user,
+    leaves_no_socket_that_the_executed_process_can_remove,
+];
+
+const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::KILL];
 
 fn nothing_stays(program: &Program) {
     let start = Instant::now();
@@ -16,28 +29,89 @@ fn nothing_stays(program: &Program) {
     assert!(gone, "after {:?}:\n{}", start.elapsed(), program.describe());
 }
 
-fn leaves_no_process_a_second_later(method: StartMethod) {
-    for _ in 0..3 {
-        let (log, gate) = (Log::new(), Gate::new());
-        let mut program = Program::new(PROGRAM, "busy", method).arg(log.path()).arg(gate.path()).start();
-        log.wait_for(2);
-        assert!(program.processes().len() > 4);
-        program.kill();
+fn start(scenario: &str, method: StartMethod, log: &Log) -> Program {
+    Program::new(PROGRAM_MORTAL, scenario, method).arg(log.path())
+}
+
+/// Ends the program once its log has that many lines, and so many processes are there.
+fn ends_when_ready(scenario: &str, method: StartMethod, lines: usize, processes: usize) {
+    for signal in SIGNALS {
+        let log = Log::new();
+        let mut program = start(scenario, method, &log).start();
+        log.wait_for(lines);
+        assert!(program.processes().len() >= processes, "{}", program.describe());
+        program.end_with(signal);
         nothing_stays(&program);
     }
 }
 
-fn leaves_no_process_while_workers_start(method: StartMethod) {
+/// Ends the program many times at random moments, the latest after `millis`.
+fn ends_at_random(scenario: &str, method: StartMethod, millis: usize) {
+    const ROUNDS: usize = 15;
     let mut random = Random::new();
-    // A program that is killed in the middle of a handshake cannot remove the socket's name any more.
+    // What is killed in the middle of a handshake may leave the name of a socket.
     let temporary = scratch_path("temporary");
     std::fs::create_dir(&temporary).unwrap();
-    for _ in 0..25 {
-        let (log, gate) = (Log::new(), Gate::new());
-        let program = Program::new(PROGRAM, "busy", method).arg(log.path()).arg(gate.path());
-        let mut program = program.env("TMPDIR", &temporary).start();
-        std::thread::sleep(Duration::from_micros(random.below(40_000) as u64));
-        program.kill();
-        nothing_stays(&program);
+    for _ in 0..ROUNDS {
+        for signal in SIGNALS {
+            let log = Log::new();
+            let mut program = start(scenario, method, &log).env("TMPDIR", &temporary).start();
+            std::thread::sleep(Duration::from_micros(random.below(1000 * millis) as u64));
+            program.end_with(signal);
+            nothing_stays(&program);
+        }
     }
+}
+
+fn leaves_no_process_a_second_later(method: StartMethod) {
+    ends_when_ready("busy", method, 2, 5);
+    ends_at_random("busy", method, 60);
+}
+
+fn leaves_no_process_while_workers_start(method: StartMethod) {
+    ends_at_random("busy", method, 12);
+}
+
+fn leaves_no_process_while_initializers_run(method: StartMethod) {
+    ends_when_ready("starting", method, 3, 4);
+    ends_at_random("starting", method, 30);
+}
+
+fn leaves_no_process_while_workers_are_replaced(method: StartMethod) {
+    ends_when_ready("replacing", method, 2, 1);
+    ends_at_random("replacing", method, 60);
+}
+
+fn leaves_no_process_while_pools_come_and_go(method: StartMethod) {
+    ends_when_ready("churning", method, 5, 1);
+    ends_at_random("churning", method, 60);
+}
+
+fn leaves_no_process_of_pools_in_tasks(method: StartMethod) {
+    ends_when_ready("nesting", method, 4, 7);
+    ends_at_random("nesting", method, 60);
+}
+
+fn leaves_no_process_of_another_user(method: StartMethod) {
+    if rustix::process::geteuid().is_root() {
+        ends_when_ready("of_another_user", method, 1, 3);
+    }
+}
+
+fn leaves_no_socket_that_the_executed_process_can_remove(method: StartMethod) {
+    let (directory, other) = (scratch_path("directory"), scratch_path("other"));
+    let socket = directory.join("socket");
+    std::fs::create_dir(&directory).unwrap();
+    drop(UnixListener::bind(&socket).unwrap());
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("file"), "precious").unwrap();
+    // As a process finds it whose parent was killed after it made the socket, or in the middle of removing it.
+    for name in [socket, directory.join("gone"), other.join("file")] {
+        std::fs::create_dir_all(&directory).unwrap();
+        let invitation = format!("1 1 {:032x} {}", 7, name.display());
+        let ended = Program::new(PROGRAM, "builds", method).env("POOL_SERVE", invitation).run();
+        assert_eq!(ended.status.code(), Some(121), "{ended:?}");
+        assert_eq!(directory.exists(), name.starts_with(&other));
+    }
+    assert_eq!(std::fs::read_to_string(other.join("file")).unwrap(), "precious");
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pool::StartMethod;
+use rustix::process::Signal;
 
 use super::report::scratch_path;
 use super::{processes, wait_until};
@@ -100,17 +100,15 @@ impl Program {
 
     /// Runs it to its end.
     pub fn run(self) -> Ended {
-        let mut program = self.start();
-        let mut status = None;
-        wait_until("the program's end", || {
-            status = program.child().try_wait().expect("the program can be waited for");
-            status.is_some()
-        });
-        wait_until("the end of the program's processes", || program.processes().is_empty());
-        program.child = None;
+        self.start().finish()
+    }
+
+    /// Waits for its end, and that of all its processes.
+    pub fn finish(mut self) -> Ended {
+        let status = self.wait();
+        wait_until("the end of the program's processes", || self.processes().is_empty());
         let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        let status = status.unwrap_or_else(|| ExitStatus::from_raw(-1));
-        Ended { status, stdout: read(&program.stdout), stderr: read(&program.stderr) }
+        Ended { status, stdout: read(&self.stdout), stderr: read(&self.stderr) }
     }
 
     fn child(&mut self) -> &mut Child {
@@ -132,9 +130,19 @@ impl Program {
         processes::describe(&self.mark)
     }
 
-    /// Ends the program itself with SIGKILL.
-    pub fn kill(&mut self) {
-        self.child().kill().and_then(|()| self.child().wait()).expect("the program can be killed");
+    /// Sends a signal to the program itself and waits for its end.
+    pub fn end_with(&mut self, signal: Signal) -> ExitStatus {
+        processes::signal(self.pid(), signal);
+        self.wait()
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the program's end", || {
+            status = self.child().try_wait().expect("the program can be waited for");
+            status.is_some()
+        });
+        status.expect("it was waited for")
     }
 }
 

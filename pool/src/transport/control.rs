@@ -3,8 +3,11 @@
 //! Few and small messages, so that a send never blocks: who a process is, the memory of its link, requests to a
 //! zygote, and segments before their first use.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory};
@@ -146,7 +149,7 @@ where
 {
     /// How often to ask whether the answer is still wanted.
     const GLANCE: Duration = Duration::from_millis(50);
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now().checked_add(patience);
     loop {
         match receiver.try_recv_timeout(GLANCE) {
             Ok(message) => return Ok(message),
@@ -155,7 +158,7 @@ where
                 if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryRecvError::IpcError(error)) => return Err(to_io(error)),
         }
-        if Instant::now() > deadline || !is_wanted() {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) || !is_wanted() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")));
         }
     }
@@ -169,6 +172,14 @@ impl Helm {
         door.send(Hello { token, identity, orders: orders.orders, reports: orders.reports })
             .map_err(to_io)?;
         Ok(helm)
+    }
+
+    /// Waits for the first order while there is somebody to give it.
+    ///
+    /// Asks from time to time, because that the channel is closed is not to be relied on: a fork of the parent may
+    /// have a copy of its other end.
+    pub(crate) fn first(&self, has_parent: &dyn Fn() -> bool) -> Option<Order> {
+        receive_within(&self.orders, Duration::MAX, has_parent).ok()
     }
 
     /// Waits for the next order; `None` when there will be none.
@@ -215,6 +226,17 @@ impl Door {
     pub(crate) fn wait(self) -> io::Result<Hello> {
         // The accepted socket is not close-on-exec; it goes at once.
         self.server.accept().map(|(_, hello)| hello).map_err(to_io)
+    }
+
+    /// Removes what a door of that name leaves in the file system if its process is killed.
+    pub(crate) fn remove(name: &str) {
+        let name = Path::new(name);
+        // It may have died between the removal of the one and the other.
+        if fs::symlink_metadata(name).is_ok_and(|found| found.file_type().is_socket()) {
+            let _ = fs::remove_file(name);
+        }
+        // A directory with something in it stays.
+        let _ = name.parent().map(fs::remove_dir);
     }
 
     /// Ends a [`wait`](Self::wait) on the door of that name: it finds that the caller has nothing to say.

@@ -32,7 +32,8 @@ pub(crate) fn serve(setup: Setup) -> ! {
     // After what the link needs of the system.
     let fitness = conditions::meet(&terms.conditions);
     let memory = terms.conditions.resident.map(MemoryWatch::new);
-    let worker = Worker { inbox, outbox, registry, fitness, memory, is_spent: false, out: Vec::new() };
+    let parent = terms.parent;
+    let worker = Worker { inbox, outbox, registry, parent, fitness, memory, is_spent: false, out: Vec::new() };
     let code = worker.work();
     exit(terms, code)
 }
@@ -50,6 +51,7 @@ struct Worker {
     inbox: Inbox,
     outbox: Outbox,
     registry: &'static Registry,
+    parent: u32,
     fitness: Result<(), Unmet>,
     memory: Option<MemoryWatch>,
     /// It has too much memory, and said so: it begins nothing more.
@@ -88,6 +90,10 @@ impl Worker {
                     self.outbox.send(kind, status, &mut self.out);
                     if status != Status::Ok {
                         return handshake::EXIT_REFUSED;
+                    }
+                    // An initializer that changes the user has the kernel forget about the parent's death.
+                    if !process::die_with_parent(self.parent) && process::parent_pid() != self.parent {
+                        return handshake::EXIT_NO_PARENT;
                     }
                 }
                 Some(Kind::Exit) => {

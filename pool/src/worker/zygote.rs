@@ -8,10 +8,19 @@ use crate::transport::control::{Helm, Order, Report};
 use crate::worker::serve;
 
 /// Obeys orders until the parent is gone or this process is a worker that is done.
-pub(crate) fn obey(mut helm: Helm) -> ! {
+pub(crate) fn obey(helm: Helm) -> ! {
     let parent = process::parent_pid();
+    match helm.next() {
+        None => process::exit_at_once(0),
+        Some(order) => obey_from(order, helm, parent),
+    }
+}
+
+/// The same, with the first order, which has come already.
+pub(crate) fn obey_from(first: Order, mut helm: Helm, parent: u32) -> ! {
+    let mut next = Some(first);
     loop {
-        let order = match helm.next() {
+        let order = match next.take().or_else(|| helm.next()) {
             None => process::exit_at_once(0),
             Some(Order::Serve(setup)) => {
                 drop(helm);
