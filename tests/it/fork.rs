@@ -46,6 +46,7 @@ modules! {
     options
     panics
     parent_death
+    program_end
     retries
     start_methods
     stubborn

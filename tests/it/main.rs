@@ -35,6 +35,7 @@ mod nesting;
 mod options;
 mod panics;
 mod parent_death;
+mod program_end;
 mod retries;
 mod start_methods;
 mod stubborn;

@@ -30,14 +30,14 @@ fn nothing_stays(program: &Program) {
 }
 
 fn start(scenario: &str, method: StartMethod, log: &Log) -> Program {
-    Program::new(PROGRAM_MORTAL, scenario, method).arg(log.path())
+    Program::new(PROGRAM_MORTAL, scenario, method).arg(log.path()).in_own_temporary().start()
 }
 
 /// Ends the program once its log has that many lines, and so many processes are there.
 fn ends_when_ready(scenario: &str, method: StartMethod, lines: usize, processes: usize) {
     for signal in SIGNALS {
         let log = Log::new();
-        let mut program = start(scenario, method, &log).start();
+        let mut program = start(scenario, method, &log);
         log.wait_for(lines);
         assert!(program.processes().len() >= processes, "{}", program.describe());
         program.end_with(signal);
@@ -49,13 +49,10 @@ fn ends_when_ready(scenario: &str, method: StartMethod, lines: usize, processes:
 fn ends_at_random(scenario: &str, method: StartMethod, millis: usize) {
     const ROUNDS: usize = 15;
     let mut random = Random::new();
-    // What is killed in the middle of a handshake may leave the name of a socket.
-    let temporary = scratch_path("temporary");
-    std::fs::create_dir(&temporary).unwrap();
     for _ in 0..ROUNDS {
         for signal in SIGNALS {
             let log = Log::new();
-            let mut program = start(scenario, method, &log).env("TMPDIR", &temporary).start();
+            let mut program = start(scenario, method, &log);
             std::thread::sleep(Duration::from_micros(random.below(1000 * millis) as u64));
             program.end_with(signal);
             nothing_stays(&program);

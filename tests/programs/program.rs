@@ -17,7 +17,6 @@ fn main() {
     let [scenario, method, rest @ ..] = &args[..] else { panic!("no scenario") };
     let method = program::method_named(method);
     match (*scenario, rest) {
-        ("busy", [log, gate]) => busy(method, log, gate),
         ("builds", []) => drop(start(method, 4)),
         ("prints", []) => prints(method),
         ("prints_and_forgets", []) => prints_and_forgets(method),
@@ -40,13 +39,6 @@ fn main() {
         ("big_image", []) => big_image(method),
         other => panic!("no such scenario: {other:?}"),
     }
-}
-
-/// Has two busy workers and two idle ones until it is killed.
-fn busy(method: StartMethod, log: &str, gate: &str) {
-    let pool = start(method, 4);
-    let _handles = [0, 1].map(|n| pool.apply_async(tasks::noted_gated, (log, gate, n)));
-    wait_until("the pool's end", || false);
 }
 
 #[pool_task]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// All process ids.
 fn all() -> impl Iterator<Item = u32> {
@@ -68,6 +68,13 @@ pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("no process has the id 0");
     // It may have ended.
     let _ = kill_process(pid, signal);
+}
+
+/// Sends a signal to a process group.
+pub fn signal_group(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid as i32).expect("no process has the id 0");
+    // It may have ended.
+    let _ = kill_process_group(pid, signal);
 }
 
 /// Ends a process with SIGKILL.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -128,6 +129,30 @@ impl Program {
     /// What its processes are doing.
     pub fn describe(&self) -> String {
         processes::describe(&self.mark)
+    }
+
+    /// Gives it a directory for temporary files of its own, because a program that is killed in the middle of a
+    /// handshake may leave the name of a socket.
+    pub fn in_own_temporary(self) -> Self {
+        let temporary = scratch_path("temporary");
+        fs::create_dir(&temporary).expect("a directory for temporary files");
+        self.env("TMPDIR", temporary)
+    }
+
+    /// Has it lead a process group of its own, as a shell does with what it runs in the foreground.
+    pub fn in_own_group(mut self) -> Self {
+        self.command.process_group(0);
+        self
+    }
+
+    /// Sends a signal to the program's group, as a terminal does.
+    pub fn signal_group(&mut self, signal: Signal) {
+        processes::signal_group(self.pid(), signal);
+    }
+
+    /// Tells whether it ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child().try_wait().expect("the program can be waited for").is_some()
     }
 
     /// Sends a signal to the program itself and waits for its end.

@@ -98,7 +98,9 @@ fn spawn(invitation: &Invitation) -> io::Result<Process> {
     if let Some(name) = std::env::args_os().next() {
         command.arg0(name);
     }
-    let child = command.env(VARIABLE, invitation.to_text()).stdin(Stdio::null()).spawn()?;
+    // In a group of its own from the first moment, because Ctrl-C goes to the program's.
+    command.process_group(0).env(VARIABLE, invitation.to_text()).stdin(Stdio::null());
+    let child = command.spawn()?;
     Process::open_executed(child.id())
 }
 

@@ -35,6 +35,8 @@ impl Fork {
         // What is buffered would be written by every image as well.
         let _ = io::stdout().flush();
         let _ = io::stderr().flush();
+        // Until the child is set up, the program's handlers would run in it, for a Ctrl-C say.
+        let _blocked = signals::Blocked::new();
         // SAFETY: this process has only the calling thread, as was just counted.
         match unsafe { process::fork() } {
             Ok(Forked::Child) => {

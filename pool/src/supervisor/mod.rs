@@ -21,6 +21,7 @@ use crate::start::Starter;
 use crate::sys::descriptors;
 use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
+use crate::sys::signals;
 use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
 use setbacks::Setback;
@@ -128,6 +129,8 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Starts `workers` workers, says how that went, and keeps that number until none is wanted.
     pub(crate) fn run(mut self, workers: usize, built: Sender<Result<(), Error>>) {
+        // A handler of the program's that ran here would interrupt calls that do not expect it.
+        let _blocked = signals::Blocked::new();
         let mut slots: Vec<Slot> = (0..workers).map(|_| Slot::empty()).collect();
         let mut outcome = Ok(());
         for place in 0..workers {

@@ -1,12 +1,85 @@
-//! Signal dispositions of a worker.
+//! Dispositions and masks of signals, in workers and where they are made.
 
-/// Sets what Rust's runtime sets before `main`, and leaves Ctrl-C to the program that owns the pool.
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// Sets what Rust's runtime sets before `main`, leaves Ctrl-C to the program that owns the pool, and sees to it that
+/// SIGTERM ends the process, whatever that program does about its own.
 pub(crate) fn set_up_worker() {
     ignore(libc::SIGPIPE);
     ignore(libc::SIGINT);
+    // SAFETY: the default action installs no code.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_DFL) };
+    set_mask(&empty());
 }
 
 fn ignore(signal: libc::c_int) {
     // SAFETY: ignoring a signal installs no code that could run at a bad moment.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Blocks signals on the calling thread until it is dropped, so that no handler of the program's runs there.
+pub(crate) struct Blocked {
+    before: libc::sigset_t,
+}
+
+impl Blocked {
+    pub(crate) fn new() -> Self {
+        let mut set = MaybeUninit::uninit();
+        // SAFETY: it fills the set that it is given.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+        // SAFETY: it was just filled.
+        let mut set = unsafe { set.assume_init() };
+        // What a thread does to itself cannot wait.
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS] {
+            // SAFETY: the set is ours.
+            unsafe { libc::sigdelset(&mut set, signal) };
+        }
+        Self { before: set_mask(&set) }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        set_mask(&self.before);
+    }
+}
+
+fn empty() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: it empties the set that it is given.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: it was just emptied.
+    unsafe { set.assume_init() }
+}
+
+/// Sets which signals the calling thread blocks; returns which it blocked before.
+fn set_mask(mask: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = empty();
+    // SAFETY: both sets are initialized, and neither is kept.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::from_ref(mask), &raw mut before) };
+    before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_blocked(signal: libc::c_int) -> bool {
+        let mut now = empty();
+        // SAFETY: without a new set it only stores the present one.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut now) };
+        // SAFETY: the set is initialized.
+        unsafe { libc::sigismember(&now, signal) == 1 }
+    }
+
+    #[test]
+    fn signals_are_blocked_for_a_while_except_those_that_cannot_wait() {
+        assert!(!is_blocked(libc::SIGINT));
+        let outer = Blocked::new();
+        drop(Blocked::new());
+        assert!(is_blocked(libc::SIGINT) && is_blocked(libc::SIGTERM) && !is_blocked(libc::SIGSEGV));
+        drop(outer);
+        assert!(!is_blocked(libc::SIGINT) && !is_blocked(libc::SIGTERM));
+    }
 }

@@ -36,7 +36,6 @@ fn serve_if_invited() {
     // SAFETY: this runs before `main` or first in it, so no other thread reads the environment.
     unsafe { std::env::remove_var(VARIABLE) };
     let Some(invitation) = invitation else { process::exit_at_once(handshake::EXIT_NOT_INVITED) };
-    process::lead_own_group();
     process::name_thread(c"pool-zygote");
     signals::set_up_worker();
     // Duplicate tasks were reported to the parent by its own table; it does not start workers then.
