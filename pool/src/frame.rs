@@ -98,12 +98,18 @@ pub(crate) enum Kind {
     Done = 6,
     /// Either way: nothing; the next frame is at the start of the ring.
     Skip = 7,
+    /// From a worker, to the link: it wants a segment; `first` is the id, `chunk` the length.
+    Want = 8,
+    /// From a worker, to the link: it does not use segment `first` any more.
+    GiveBack = 9,
 }
 
 impl Kind {
     fn from_raw(raw: u32) -> Option<Self> {
         use Kind::*;
-        [Start, Run, Exit, Ready, Refused, Done, Skip].into_iter().find(|kind| *kind as u32 == raw)
+        [Start, Run, Exit, Ready, Refused, Done, Skip, Want, GiveBack]
+            .into_iter()
+            .find(|kind| *kind as u32 == raw)
     }
 }
 

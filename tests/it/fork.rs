@@ -30,6 +30,7 @@ modules! {
     calls
     close_and_join
     codec_errors
+    corruption
     drop
     exit_report
     failing_starts

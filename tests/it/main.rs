@@ -18,6 +18,7 @@ mod callbacks;
 mod calls;
 mod close_and_join;
 mod codec_errors;
+mod corruption;
 mod drop;
 mod exit_report;
 mod failing_starts;

@@ -109,7 +109,12 @@ impl Random {
         let clock = || std::time::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64);
         let seed = std::env::var("IT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(clock);
         println!("IT_SEED={seed}");
-        Self(seed | 1)
+        Self::seeded(seed as usize)
+    }
+
+    /// The numbers that belong to a seed.
+    pub fn seeded(seed: usize) -> Self {
+        Self(seed as u64 | 1)
     }
 
     /// The next number below `end` (xorshift64*).

@@ -62,6 +62,8 @@ enum Recall {
 pub(crate) struct InFlight {
     chunks: VecDeque<Chunk>,
     last_number: u64,
+    /// Number of items of the chunk that was answered last.
+    last_count: u32,
     items: usize,
     bytes: usize,
 }
@@ -80,13 +82,22 @@ pub(crate) struct Completed {
     pub(crate) block: Option<Block>,
 }
 
+/// An item that a worker had begun when it died.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) job: JobKey,
+    /// What was sent of it.
+    pub(crate) item: Block,
+    /// Its end was told before.
+    pub(crate) is_decided: bool,
+}
+
 /// What becomes of the items of a worker that died.
 #[derive(Debug, Default)]
 pub(crate) struct Lost {
-    /// The item that it was running; several only if what it said of the ones before could not be read.
-    pub(crate) started: Option<(JobKey, Block)>,
-    /// The one of those that was ended before.
-    pub(crate) decided: Option<usize>,
+    /// The items that it had begun, the one that it was running last. Others only if what it said of them could not
+    /// be read.
+    pub(crate) started: Vec<Begun>,
     /// What it had not started, oldest first.
     pub(crate) unstarted: Vec<(JobKey, Block)>,
 }
@@ -218,6 +229,7 @@ impl InFlight {
             if recall != Recall::Taken {
                 self.bytes -= chunk.block.bytes().len();
             }
+            self.last_count = chunk.block.count;
             self.chunks.pop_front();
         }
         Ok((recall != Recall::Taken).then_some(completed))
@@ -263,18 +275,29 @@ impl InFlight {
         Some((front.number, front.done, has_queued))
     }
 
-    /// Takes everything out, because the worker died; `running` is the item that it was at.
+    /// Takes everything out, because the worker died; `running` is the item that it was at. Whatever was begun may have
+    /// had effects, so it is not begun again.
     pub(crate) fn lose(&mut self, running: Running) -> Lost {
+        let is_possible = self.is_possible(running);
         let mut lost = Lost::default();
+        let mut is_first = true;
         for chunk in self.chunks.drain(..).filter(|chunk| chunk.recall != Recall::Taken) {
-            let mut ended = chunk.done;
-            let begun = running.item + u32::from(running.is_begun);
-            if chunk.number as u32 == running.chunk && (chunk.done + 1..=chunk.block.count).contains(&begun) {
-                // Whatever was begun may have had effects, so it is not begun again.
-                ended = begun;
-                let block = chunk.block.clone().part(chunk.done, begun - chunk.done);
-                lost.started = block.map(|block| (chunk.job, block));
-                lost.decided = chunk.decided.map(|item| chunk.index_of(item));
+            let ahead = (chunk.number as u32).wrapping_sub(running.chunk) as i32;
+            let ended = match ahead {
+                // A worker that says what cannot be may have begun all of the chunk that was due.
+                _ if !is_possible && is_first => chunk.block.count,
+                _ if !is_possible => chunk.done,
+                // It came past this one, and what it answered could not be read.
+                ..0 => chunk.block.count,
+                0 => chunk.done.max(running.begun()),
+                1.. => chunk.done,
+            };
+            is_first = false;
+            for place in chunk.done..ended {
+                let is_decided = chunk.decided == Some(place);
+                if let Some(item) = chunk.block.clone().part(place, 1) {
+                    lost.started.push(Begun { job: chunk.job, item, is_decided });
+                }
             }
             if let Some(rest) = chunk.block.skip(ended) {
                 lost.unstarted.push((chunk.job, rest));
@@ -283,6 +306,18 @@ impl InFlight {
         self.items = 0;
         self.bytes = 0;
         lost
+    }
+
+    /// Tells whether a worker that keeps to the protocol can have been there when it died.
+    fn is_possible(&self, running: Running) -> bool {
+        let Some(due) = self.chunks.front() else { return true };
+        match running.chunk.wrapping_sub(due.number as u32) as i32 {
+            -1 => due.done == 0 && running.begun() <= self.last_count,
+            ahead => usize::try_from(ahead)
+                .ok()
+                .and_then(|ahead| self.chunks.get(ahead))
+                .is_some_and(|chunk| running.begun() <= chunk.block.count),
+        }
     }
 }
 
@@ -311,8 +346,12 @@ mod tests {
         Running { chunk, item, is_begun: true }
     }
 
-    fn started(lost: &Lost) -> Option<std::ops::Range<usize>> {
-        lost.started.as_ref().map(|(_, block)| block.first..block.first + block.count as usize)
+    fn not_begun(chunk: u32, item: u32) -> Running {
+        Running { is_begun: false, ..begun(chunk, item) }
+    }
+
+    fn started(lost: &Lost) -> Vec<usize> {
+        lost.started.iter().map(|begun| begun.item.first).collect()
     }
 
     fn answer(chunk: u64, first: u32, count: u32) -> FrameHeader {
@@ -342,7 +381,7 @@ mod tests {
         let mut in_flight = with_chunks(&[4, 2]);
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         let lost = in_flight.lose(begun(1, 1));
-        assert_eq!(started(&lost), Some(101..102));
+        assert_eq!(started(&lost), [101]);
         let rest: Vec<_> = lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect();
         assert_eq!(rest, [(102, 2), (104, 2)]);
     }
@@ -350,7 +389,7 @@ mod tests {
     #[test]
     fn no_item_that_was_begun_is_begun_again_even_if_its_result_could_not_be_read() {
         let lost = with_chunks(&[5]).lose(begun(1, 2));
-        assert_eq!(started(&lost), Some(100..103));
+        assert_eq!(started(&lost), [100, 101, 102]);
         assert_eq!(
             lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(),
             [(103, 2)]
@@ -363,7 +402,7 @@ mod tests {
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         // It had finished item 0, the last one that it said it was running.
         let lost = in_flight.lose(begun(1, 0));
-        assert_eq!(started(&lost), None);
+        assert_eq!(started(&lost), []);
         assert_eq!(lost.unstarted.iter().map(|(_, block)| block.count).sum::<u32>(), 3);
     }
 
@@ -400,17 +439,56 @@ mod tests {
     fn what_was_taken_back_is_not_lost_with_its_worker() {
         let mut in_flight = with_chunks(&[1, 2]);
         in_flight.recall(|_, _| true);
-        let lost = in_flight.lose(begun(2, 0));
-        assert_eq!((started(&lost), lost.unstarted.len()), (None, 1));
+        let lost = in_flight.lose(Running::default());
+        assert_eq!((started(&lost), lost.unstarted.len()), (vec![], 1));
+    }
+
+    #[test]
+    fn chunks_that_the_worker_came_past_are_not_begun_again_even_if_nothing_of_them_could_be_read() {
+        let lost = with_chunks(&[2, 1, 3]).lose(begun(3, 0));
+        assert_eq!(started(&lost), [100, 101, 102, 103]);
+        let lost = with_chunks(&[2, 1]).lose(not_begun(2, 0));
+        assert_eq!((started(&lost), lost.unstarted.len()), (vec![100, 101], 1));
+    }
+
+    #[test]
+    fn a_worker_that_says_the_impossible_may_have_begun_all_of_the_chunk_that_was_due() {
+        for impossible in [
+            begun(0, 0),
+            begun(1, 3),
+            begun(3, 0),
+            begun(u32::MAX, 0),
+            not_begun(0, 1),
+            not_begun(1 << 31, 0),
+        ] {
+            let lost = with_chunks(&[3, 2]).lose(impossible);
+            assert_eq!(started(&lost), [100, 101, 102], "{impossible:?}");
+            assert_eq!(lost.unstarted.len(), 1);
+        }
+        let mut in_flight = with_chunks(&[3]);
+        in_flight.complete(&answer(1, 0, 1), false).unwrap();
+        assert_eq!(started(&in_flight.lose(Running::default())), [101, 102]);
+        let mut in_flight = with_chunks(&[1, 1]);
+        in_flight.complete(&answer(1, 0, 1), false).unwrap();
+        assert_eq!(started(&in_flight.lose(begun(1, 1))), [101]);
+    }
+
+    #[test]
+    fn a_worker_between_two_chunks_has_begun_neither() {
+        for said in [begun(1, 0), not_begun(1, 1), not_begun(2, 0)] {
+            let mut in_flight = with_chunks(&[1, 2]);
+            in_flight.complete(&answer(1, 0, 1), false).unwrap();
+            assert_eq!(started(&in_flight.lose(said)), []);
+        }
     }
 
     #[test]
     fn an_item_that_a_halted_worker_said_it_would_not_begin_is_not_lost() {
-        let lost = with_chunks(&[3]).lose(Running { is_begun: false, ..begun(1, 0) });
-        assert_eq!((started(&lost), lost.unstarted[0].1.count), (None, 3));
+        let lost = with_chunks(&[3]).lose(not_begun(1, 0));
+        assert_eq!((started(&lost), lost.unstarted[0].1.count), (vec![], 3));
         // The two before it were begun, and nothing is known of them.
-        let lost = with_chunks(&[3]).lose(Running { is_begun: false, ..begun(1, 2) });
-        assert_eq!((started(&lost), lost.unstarted[0].1.count), (Some(100..102), 1));
+        let lost = with_chunks(&[3]).lose(not_begun(1, 2));
+        assert_eq!((started(&lost), lost.unstarted[0].1.count), (vec![100, 101], 1));
     }
 
     #[test]
@@ -422,6 +500,8 @@ mod tests {
         assert_eq!(in_flight.complete(&answer(1, 2, 1), false).unwrap().unwrap().decided, Some(0));
         let mut in_flight = with_chunks(&[4]);
         in_flight.decide(begun(1, 2));
-        assert_eq!(in_flight.lose(begun(1, 2)).decided, Some(102));
+        let decided: Vec<_> =
+            in_flight.lose(begun(1, 2)).started.iter().map(|begun| begun.is_decided).collect();
+        assert_eq!(decided, [false, false, true]);
     }
 }

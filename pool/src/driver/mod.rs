@@ -262,6 +262,12 @@ impl<L: Link> Driver<L> {
         progress
     }
 
+    /// Wakes workers that have something to do and may have missed that.
+    pub(crate) fn nudge(&mut self) {
+        let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
+        workers.filter(|worker| !worker.in_flight.is_empty()).for_each(|worker| worker.link.nudge());
+    }
+
     /// Tells whether a [`turn`](Self::turn) would find something that came in, or a question that was put back.
     pub(crate) fn has_more(&self) -> bool {
         if !self.effects.ask.is_empty() {
@@ -318,7 +324,7 @@ impl<L: Link> Driver<L> {
                 }
                 Ok(())
             }
-            Some(Kind::Ready) => {
+            Some(Kind::Ready) if !worker.was_ready => {
                 self.any_was_ready = true;
                 worker.was_ready = true;
                 if worker.state == State::Starting {
@@ -326,14 +332,14 @@ impl<L: Link> Driver<L> {
                 }
                 Ok(())
             }
-            Some(Kind::Refused) => {
+            Some(Kind::Refused) if !worker.was_ready => {
                 let Some((entry, bytes)) = Entries::new(&body).next() else {
                     return Err(Corrupt("a refusal without a reason".to_owned()));
                 };
                 worker.refusal = Some(sink::refusal(entry.status, bytes));
                 Ok(())
             }
-            other => Err(Corrupt(format!("a frame of kind {other:?} from a worker"))),
+            other => Err(Corrupt(format!("a frame of kind {other:?} where none can be"))),
         }
     }
 

@@ -32,6 +32,8 @@ use crate::transport::spin::Spin;
 const GRACE: Duration = Duration::from_millis(1);
 /// How many times in a row it finds nothing to do before it sleeps until it is called.
 const PATIENCE: u32 = 100;
+/// A worker that damaged its own memory may sleep though it was called. It is called again after this time.
+const REMINDER: Duration = Duration::from_millis(500);
 
 /// The driver and those who drive it.
 pub(crate) struct Pump {
@@ -202,6 +204,7 @@ impl Pump {
 
     /// Leads until `done` or the deadline; tells whether it is done.
     fn drive(&self, spin: &mut Spin, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+        let mut reminded = None;
         loop {
             if done() {
                 return true;
@@ -229,6 +232,10 @@ impl Pump {
                 }
             }
             spin.learn(start.elapsed());
+            if start.duration_since(*reminded.get_or_insert(start)) > REMINDER {
+                reminded = Some(start);
+                lock(&self.driver).nudge();
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::driver::in_flight::InFlight;
+use crate::driver::in_flight::{Begun, InFlight};
 use crate::driver::limits::{Seen, Sentence};
 use crate::driver::{Driver, Once, Phase};
 use crate::error::{Error, TimeLimit};
@@ -150,11 +150,10 @@ impl<L: Link> Driver<L> {
         let complaint = worker.refusal.take().or_else(|| worker.corrupt.clone().map(Complaint::Told));
         let mut ended = ended.clone();
         let aborted = ended.exit.is_abort();
+        let mut body = Vec::new();
         if let Some(reason) = worker.corrupt.take() {
             ended.exit = Exit::Corrupt(reason);
-        }
-        let mut body = Vec::new();
-        if let Some(header) = worker.link.recover(&mut body) {
+        } else if let Some(header) = worker.link.recover(&mut body) {
             if let Ok(completed) = worker.in_flight.complete(&header, super::is_skipped(&header, &body)) {
                 self.settle(completed, &header, body);
             }
@@ -163,16 +162,15 @@ impl<L: Link> Driver<L> {
         let running = worker.sentence.map_or_else(|| worker.link.running(), |sentence| sentence.running);
         let lost = worker.in_flight.lose(running);
         self.requeue(lost.unstarted);
-        if let Some((key, block)) = lost.started {
-            let items = (0..block.count).filter_map(|item| block.clone().part(item, 1));
-            for item in items.filter(|item| lost.decided != Some(item.first)) {
-                let limit = worker.sentence.and_then(|sentence| sentence.limit_of(item.first));
-                // Only the last of them was running.
-                let is_last = item.first + 1 == block.first + block.count as usize;
-                let mut ended = ended.clone();
-                ended.report.panic = (aborted && is_last).then(|| worker.link.last_words(running)).flatten();
-                self.lose_item(key, item, worker.pid, limit, ended);
-            }
+        let last = lost.started.len().saturating_sub(1);
+        let begun = lost.started.into_iter().enumerate();
+        for (place, Begun { job, item, .. }) in begun.filter(|(_, begun)| !begun.is_decided) {
+            let limit = worker.sentence.and_then(|sentence| sentence.limit_of(item.first));
+            let mut ended = ended.clone();
+            // Only the last of them was running.
+            ended.report.panic =
+                (aborted && place == last).then(|| worker.link.last_words(running)).flatten();
+            self.lose_item(job, item, worker.pid, limit, ended);
         }
         self.dispatch();
         self.ring();

@@ -67,10 +67,15 @@ impl<W: Words> Bell<W> {
         let sleep = self.words.sleeping();
         // Before its next sleep, which has another number, the sleeper looks again behind a fence of its own.
         if sleep != 0 && sleep != self.last_rung.load(Ordering::Relaxed) {
-            self.words.count_ring();
-            self.words.wake();
+            self.ring_anyway();
             self.last_rung.store(sleep, Ordering::Relaxed);
         }
+    }
+
+    /// Wakes the sleeper, whether it says that it sleeps or not.
+    pub(crate) fn ring_anyway(&self) {
+        self.words.count_ring();
+        self.words.wake();
     }
 }
 

@@ -34,10 +34,10 @@ pub(crate) enum Order {
 pub(crate) struct Setup {
     pub(crate) link: IpcSharedMemory,
     pub(crate) bell: IpcSharedMemory,
-    /// Segments from the parent.
-    pub(crate) parcels_in: IpcReceiver<Parcel>,
-    /// Segments to the parent.
-    pub(crate) parcels_out: IpcSender<Parcel>,
+    /// Segments with arguments.
+    pub(crate) parcels: ParcelsIn,
+    /// Segments for results, as the worker wants them.
+    pub(crate) grants: ParcelsIn,
     pub(crate) terms: Terms,
 }
 
@@ -64,6 +64,8 @@ pub(crate) enum Parcel {
     Segment { id: u16, memory: IpcSharedMemory },
     /// Unmap it.
     Forget { id: u16 },
+    /// The segment that was wanted cannot be had.
+    Denied { reason: String },
 }
 
 /// First words of an executed process: it is there, and this is where orders go and reports come from.
@@ -246,28 +248,36 @@ impl Door {
     }
 }
 
-/// The two directions of parcels between a parent and one worker.
-pub(crate) struct Parcels {
-    pub(crate) outgoing: IpcSender<Parcel>,
-    pub(crate) incoming: IpcReceiver<Parcel>,
+/// The end of a channel for parcels that is the parent's. There is none the other way: a receiver believes its sender
+/// about lengths, waits for what is announced and takes in every descriptor, which the parent cannot afford with
+/// a task's process at the other end.
+pub(crate) struct ParcelsOut {
+    sender: IpcSender<Parcel>,
 }
 
-impl Parcels {
-    /// Makes the parent's ends, and the worker's as a pair of (incoming, outgoing).
-    pub(crate) fn pair() -> io::Result<(Parcels, IpcReceiver<Parcel>, IpcSender<Parcel>)> {
-        let (outgoing, worker_incoming) = ipc::channel()?;
-        let (worker_outgoing, incoming) = ipc::channel()?;
-        Ok((Parcels { outgoing, incoming }, worker_incoming, worker_outgoing))
-    }
+/// The worker's end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParcelsIn {
+    receiver: IpcReceiver<Parcel>,
+}
 
+/// Makes a channel for parcels.
+pub(crate) fn parcels() -> io::Result<(ParcelsOut, ParcelsIn)> {
+    let (sender, receiver) = ipc::channel()?;
+    Ok((ParcelsOut { sender }, ParcelsIn { receiver }))
+}
+
+impl ParcelsOut {
     pub(crate) fn send(&self, parcel: Parcel) -> io::Result<()> {
-        guarded(|| self.outgoing.send(parcel))?.map_err(to_io)
+        guarded(|| self.sender.send(parcel))?.map_err(to_io)
     }
+}
 
-    /// Takes a parcel that was sent before the frame that speaks of it, so that it is there already.
+impl ParcelsIn {
+    /// Takes a parcel that is there already.
     pub(crate) fn take(&self) -> io::Result<Parcel> {
         loop {
-            match guarded(|| self.incoming.try_recv())? {
+            match guarded(|| self.receiver.try_recv())? {
                 Ok(parcel) => return Ok(parcel),
                 Err(TryRecvError::IpcError(IpcError::Io(error)))
                     if error.kind() == io::ErrorKind::Interrupted => {}

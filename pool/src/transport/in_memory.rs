@@ -93,6 +93,7 @@ impl FakeWorker {
         let header = Self::done(chunk, first);
         let items = &chunk.items[first..first + count];
         let outcomes: Vec<_> = items.iter().map(|item| (Status::Ok, &item[..])).collect();
+        self.set_running(chunk, (first + count) as u32 - 1);
         self.answer(header, &outcomes);
     }
 
@@ -185,6 +186,8 @@ impl Link for InMemoryLink {
     fn ring(&mut self) {
         self.shared().rings += 1;
     }
+
+    fn nudge(&mut self) {}
 
     fn has_more(&self) -> bool {
         !self.shared().answers.is_empty()

@@ -38,6 +38,10 @@ pub(crate) const INLINE_MAX: usize = RING / 4;
 pub(super) const WORDS: usize = HALF + (1 << 10);
 pub(super) const WORDS_END: usize = HALF + CONTROL;
 
+/// Any worker may write to the word on which the parent sleeps. If one gone wrong undoes another's ring there, the parent
+/// finds out after this time.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
 /// Offsets in the parent's half.
 mod parent {
     pub(super) const ARGS_TAIL: usize = 0;
@@ -157,6 +161,11 @@ pub(crate) struct Running {
 impl Running {
     /// No chunk has so many items.
     const NOT_BEGUN: u32 = 1 << 31;
+
+    /// How many items of the chunk were begun.
+    pub(crate) fn begun(self) -> u32 {
+        self.item + u32::from(self.is_begun)
+    }
 
     pub(super) fn pack(self) -> u64 {
         let flag = if self.is_begun { 0 } else { Self::NOT_BEGUN };
@@ -284,6 +293,8 @@ pub(crate) struct SharedWords {
     sleeping: usize,
     ringers: Arc<Region>,
     rings: usize,
+    /// No sleep is longer.
+    longest: Option<Duration>,
 }
 
 impl Words for SharedWords {
@@ -303,6 +314,7 @@ impl Words for SharedWords {
         fence(Ordering::SeqCst);
     }
     fn sleep(&self, seen: u32, timeout: Option<Duration>) {
+        let timeout = timeout.into_iter().chain(self.longest).min();
         futex::wait(self.ringers.u32_at(self.rings), seen, timeout);
     }
     fn wake(&self) {
@@ -317,12 +329,19 @@ pub(crate) fn worker_bell(link: &Arc<Region>) -> Bell<SharedWords> {
         sleeping: worker::WORKER_SLEEPING,
         ringers: link.clone(),
         rings: parent::WORKER_RINGS,
+        longest: None,
     })
 }
 
 /// The bell on which the parent's leading thread sleeps.
 pub(crate) fn parent_bell(bell: &Arc<Region>) -> Bell<SharedWords> {
-    Bell::new(SharedWords { sleeper: bell.clone(), sleeping: 0, ringers: bell.clone(), rings: PAGE })
+    Bell::new(SharedWords {
+        sleeper: bell.clone(),
+        sleeping: 0,
+        ringers: bell.clone(),
+        rings: PAGE,
+        longest: Some(LONGEST_SLEEP),
+    })
 }
 
 /// Makes everything that only the parent writes read-only in this process, a worker.

@@ -6,15 +6,15 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bell::Bell;
-use super::control::{Parcels, Setup, Terms};
+use super::control::{self, ParcelsOut, Setup, Terms};
 use super::last_words::LastWords;
 use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::region::Region;
 use super::ring::{Consumer, Memory, Producer};
-use super::segment::{Mapped, Segments};
+use super::segment::{Granted, Segments};
 use crate::codec::ALIGN;
 use crate::exit::LastPanic;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
@@ -23,6 +23,9 @@ use crate::sys::clock::Nanos;
 
 pub(crate) use super::layout::Running;
 pub(crate) use super::ring::Corrupt;
+
+/// A process that ends closes its channels before its parent learns of it, but not this much before.
+const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// Where a frame that was sent lies, to revoke it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +55,14 @@ pub(crate) trait Link: Send {
     /// Wakes the worker if it sleeps. Call it after sending, once for several frames.
     fn ring(&mut self);
 
+    /// Wakes the worker even if it says that it is awake, in case that something overwrote what it said.
+    fn nudge(&mut self);
+
     /// Tells whether [`receive`](Self::receive) has something; cheap.
     fn has_more(&self) -> bool;
 
-    /// Appends the next frame's body to `body`. All entries are inline then, wherever they came from.
+    /// Appends the next frame's body to `body`. All entries are inline then, wherever they came from. `None`: there is
+    /// none, or it was for the link itself.
     ///
     /// # Errors
     ///
@@ -65,7 +72,7 @@ pub(crate) trait Link: Send {
     /// Appends what a worker that is dead had finished and not sent, once all frames are received.
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader>;
 
-    /// The item that the worker last said it is at.
+    /// The item that the worker last said it is at. What damaged memory says may be impossible.
     fn running(&self) -> Running;
 
     /// How long the item that runs has been running, if it is one whose time counts.
@@ -93,9 +100,14 @@ pub(crate) struct RingLink {
     progress: Progress,
     leash: Leash,
     words: LastWords,
-    parcels: Parcels,
+    parcels: ParcelsOut,
     segments: Segments,
-    mapped: Mapped,
+    grants: ParcelsOut,
+    granted: Granted,
+    /// Since when the worker takes no more parcels.
+    broken: Option<Instant>,
+    /// It waits for an answer that could not be sent.
+    unanswered: bool,
 }
 
 impl std::fmt::Debug for RingLink {
@@ -134,9 +146,15 @@ impl RingLink {
     /// Makes the memory and channels of a link, and the message that gives a worker its end.
     pub(crate) fn new(bell: &ParentBell, terms: Terms) -> io::Result<(Self, Setup)> {
         let region = Arc::new(Region::new(layout::LINK)?);
-        let (parcels, parcels_in, parcels_out) = Parcels::pair()?;
-        let setup =
-            Setup { link: region.handle()?, bell: bell.region.handle()?, parcels_in, parcels_out, terms };
+        let (parcels, parcels_in) = control::parcels()?;
+        let (grants, grants_in) = control::parcels()?;
+        let setup = Setup {
+            link: region.handle()?,
+            bell: bell.region.handle()?,
+            parcels: parcels_in,
+            grants: grants_in,
+            terms,
+        };
         let link = Self {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
@@ -146,7 +164,10 @@ impl RingLink {
             words: LastWords::new(region),
             parcels,
             segments: Segments::default(),
-            mapped: Mapped::default(),
+            grants,
+            granted: Granted::default(),
+            broken: None,
+            unanswered: false,
         };
         Ok((link, setup))
     }
@@ -172,9 +193,12 @@ impl RingLink {
         if !self.segments.has_room(released) {
             return Ok(None);
         }
-        let id = match self.segments.put(bytes, released, &self.parcels) {
+        let id = match self.segments.put(bytes, released, &mut &self.parcels) {
             // The worker is gone, and its end will be reported; what is sent now goes elsewhere.
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if is_gone(&error) => {
+                self.broken.get_or_insert_with(Instant::now);
+                return Ok(None);
+            }
             other => other?,
         };
         header.size = EntryHeader::SIZE as u32;
@@ -186,40 +210,72 @@ impl RingLink {
         Ok(Some(Sent(at)))
     }
 
-    /// Checks that the body from `start` on is made of as many whole entries as the header says, and replaces
-    /// those that lie in segments by what they refer to.
-    fn normalize(&mut self, header: &FrameHeader, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
-        let mut entries = Entries::new(&body[start..]);
-        let (mut found, mut large) = (0, false);
-        for (entry, _) in entries.by_ref() {
-            found += 1;
-            large |= entry.segment != 0;
-        }
-        if found != header.count as usize || entries.position() != body.len() - start {
-            return Err(Corrupt(format!(
-                "a body of {} bytes holds {found} entries in {} bytes, and its header says {}",
-                body.len() - start,
-                entries.position(),
-                header.count
-            )));
-        }
-        if large { self.fetch_large(body, start) } else { Ok(()) }
+    /// Tells whether a worker that takes no more parcels cannot just be on its way out. It is left to finish what it has.
+    fn is_deaf(&self) -> bool {
+        self.broken.is_some_and(|since| since.elapsed() > LONGEST_END && self.args.is_drained())
     }
 
-    fn fetch_large(&mut self, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
-        let given = body.split_off(start);
-        for (entry, bytes) in Entries::new(&given) {
-            let inline = EntryHeader { segment: 0, ..entry };
-            body.extend_from_slice(&inline.to_bytes());
-            if entry.segment == 0 {
-                body.extend_from_slice(bytes);
-            } else {
-                let region = self.mapped.find(entry.segment, entry.len, &self.parcels)?;
-                body.reserve_exact(entry.len.next_multiple_of(ALIGN));
-                region.append_to(0, entry.len, body);
+    /// Takes in a frame that concerns the link only.
+    fn serve(&mut self, header: &FrameHeader) -> Result<bool, Corrupt> {
+        match header.kind() {
+            Some(Kind::Want) => {
+                self.unanswered = !self.granted.grant(header.first, header.chunk, &self.grants)?;
             }
-            body.resize(body.len().next_multiple_of(ALIGN), 0);
+            Some(Kind::GiveBack) => self.granted.take_back(header.first)?,
+            _ => {
+                self.granted.use_one();
+                return Ok(false);
+            }
         }
+        Ok(true)
+    }
+
+    /// Checks that the body from `start` on is made of as many whole entries as the header says, and replaces
+    /// one that lies in a segment by what it refers to.
+    fn normalize(&self, header: &mut FrameHeader, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
+        let mut entries = Entries::new(&body[start..]);
+        let (mut found, mut failed, mut large) = (0, 0, None);
+        for (entry, _) in entries.by_ref() {
+            found += 1;
+            failed += u32::from(entry.status != Status::Ok);
+            large = if entry.segment == 0 { large } else { Some(entry) };
+        }
+        if found == 0
+            || (found, failed) != (header.count, header.failed)
+            || entries.position() != body.len() - start
+        {
+            return Err(Corrupt(format!(
+                "a body of {} bytes holds {found} entries in {} bytes, {failed} of them failures, and its header says {} and {}",
+                body.len() - start,
+                entries.position(),
+                header.count,
+                header.failed
+            )));
+        }
+        match large {
+            None => Ok(()),
+            Some(entry) if found == 1 => {
+                body.truncate(start);
+                self.fetch(entry, header, body)
+            }
+            Some(_) => Err(Corrupt(format!("a body of {found} entries has one in a segment"))),
+        }
+    }
+
+    /// Appends what a large entry refers to, as an entry that is inline.
+    fn fetch(&self, entry: EntryHeader, header: &mut FrameHeader, body: &mut Vec<u8>) -> Result<(), Corrupt> {
+        let region = self.granted.find(entry.segment, entry.len)?;
+        let inline = EntryHeader { segment: 0, ..entry };
+        if body.try_reserve_exact(inline.footprint()).is_ok() {
+            body.extend_from_slice(&inline.to_bytes());
+            region.append_to(0, entry.len, body);
+        } else {
+            let reason = format!("no memory for {} bytes", entry.len);
+            body.extend_from_slice(&EntryHeader::inline(Status::EncodeFailed, reason.len()).to_bytes());
+            body.extend_from_slice(reason.as_bytes());
+            header.failed = 1;
+        }
+        body.resize(body.len().next_multiple_of(ALIGN), 0);
         Ok(())
     }
 }
@@ -228,6 +284,9 @@ impl Link for RingLink {
     const MAX_BODY: usize = INLINE_MAX;
 
     fn try_send(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
+        if self.broken.is_some() && header.kind() == Some(Kind::Run) {
+            return Ok(None);
+        }
         if body.len() > INLINE_MAX {
             return self.try_send_large(header, body);
         }
@@ -258,18 +317,33 @@ impl Link for RingLink {
         self.worker.ring();
     }
 
+    fn nudge(&mut self) {
+        self.worker.ring_anyway();
+    }
+
     #[inline]
     fn has_more(&self) -> bool {
-        self.results.has_more()
+        self.results.has_more() || self.is_deaf()
     }
 
     fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt> {
-        let Some(front) = self.results.front()? else { return Ok(None) };
+        let Some(front) = self.results.front()? else {
+            return if self.is_deaf() { Err(deaf()) } else { Ok(None) };
+        };
+        if self.unanswered {
+            // Whoever goes on after that has not just died.
+            return Err(deaf());
+        }
+        let mut header = front.header;
+        if self.serve(&header)? {
+            self.results.release(front.end);
+            return Ok(None);
+        }
         let start = body.len();
         self.results.copy_body(&front, body);
-        self.normalize(&front.header, body, start)?;
+        self.normalize(&mut header, body, start)?;
         self.results.release(front.end);
-        Ok(Some(front.header))
+        Ok(Some(header))
     }
 
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader> {
@@ -296,7 +370,7 @@ impl Link for RingLink {
         memory.read(offset + FrameHeader::SIZE, &mut body[from..]);
         header.failed =
             Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32;
-        if header.kind() != Some(Kind::Done) || self.normalize(&header, body, from).is_err() {
+        if header.kind() != Some(Kind::Done) || self.normalize(&mut header, body, from).is_err() {
             body.truncate(from);
             return None;
         }
@@ -329,6 +403,10 @@ impl Link for RingLink {
     fn last_words(&self, running: Running) -> Option<LastPanic> {
         self.words.about(running)
     }
+}
+
+fn deaf() -> Corrupt {
+    Corrupt("its control channel is closed".to_owned())
 }
 
 /// Tells whether a message found nobody at the other end. A peer with unread messages resets the connection.

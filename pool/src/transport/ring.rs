@@ -121,6 +121,11 @@ impl<M: Memory> Producer<M> {
         self.head
     }
 
+    /// Tells whether the consumer says that it has taken everything.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.memory.head() == self.tail
+    }
+
     pub(crate) fn offset(&self, at: Position) -> usize {
         (at as usize) & (self.memory.capacity() - 1)
     }
@@ -168,6 +173,7 @@ impl<M: Memory> Consumer<M> {
 
     /// Returns the next frame, which stays where it is until [`release`](Self::release).
     pub(crate) fn front(&mut self) -> Result<Option<Front>, Corrupt> {
+        let mut skipped = false;
         loop {
             let tail = self.memory.tail();
             if tail == self.head {
@@ -180,6 +186,10 @@ impl<M: Memory> Consumer<M> {
             let front = self.frame_at(published as usize)?;
             if front.header.kind() != Some(Kind::Skip) {
                 return Ok(Some(front));
+            }
+            // Else a producer gone wrong could keep us here.
+            if std::mem::replace(&mut skipped, true) {
+                return Err(Corrupt("the ring is skipped twice".to_owned()));
             }
             self.release(front.end);
         }

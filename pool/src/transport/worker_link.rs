@@ -11,18 +11,19 @@ use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
-use super::control::{Parcels, Setup};
+use super::control::{Parcel, ParcelsIn, Setup};
 use super::last_words::LastWords;
 use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
 use super::region::Region;
 pub(crate) use super::ring::Front;
 use super::ring::{Consumer, Corrupt, Position, Producer};
 pub(crate) use super::segment::Missing;
-use super::segment::{Mapped, Segments};
+use super::segment::{Mapped, Segments, Supply};
 use super::spin::Spin;
 use crate::codec::ALIGN;
 use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
 use crate::sys::clock::Nanos;
+use crate::sys::memory;
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
@@ -37,23 +38,24 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the regions are of another layout"));
     }
     layout::protect(&link, &bell)?;
-    let parcels = Rc::new(Parcels { outgoing: setup.parcels_out, incoming: setup.parcels_in });
     let own = Rc::new(layout::worker_bell(&link));
+    let progress = Progress::new(link.clone());
+    progress.set_running(Running::default());
     let inbox = Inbox {
         args: Consumer::new(SharedRing::args(link.clone())),
         bell: own.clone(),
         mapped: Mapped::default(),
         spin: Spin::new(setup.terms.may_spin),
-        parcels: parcels.clone(),
+        parcels: setup.parcels,
     };
     let outbox = Outbox {
         results: Producer::new(SharedRing::results(link.clone())),
         own,
         parent: layout::parent_bell(&bell),
-        progress: Progress::new(link.clone()),
+        progress,
         leash: Leash::new(link.clone()),
         segments: Segments::default(),
-        parcels,
+        grants: setup.grants,
         open: None,
         published: Instant::now(),
         until_glance: 1,
@@ -67,7 +69,7 @@ pub(crate) struct Inbox {
     args: Consumer<SharedRing>,
     bell: Rc<Bell<SharedWords>>,
     mapped: Mapped,
-    parcels: Rc<Parcels>,
+    parcels: ParcelsIn,
     spin: Spin,
 }
 
@@ -172,7 +174,7 @@ pub(crate) struct Outbox {
     progress: Progress,
     leash: Leash,
     segments: Segments,
-    parcels: Rc<Parcels>,
+    grants: ParcelsIn,
     open: Option<Open>,
     /// When something was published last, or the chunk was begun.
     published: Instant,
@@ -299,7 +301,8 @@ impl Outbox {
         let segments = &self.segments;
         wait_for(&self.own, || segments.has_room(self.results.consumed()));
         let released = self.results.consumed();
-        match self.segments.put(bytes, released, &self.parcels) {
+        let Self { results, own, parent, grants, .. } = self;
+        match self.segments.put(bytes, released, &mut Asking { results, own, parent, grants }) {
             Ok(segment) => {
                 let at = self.place(header, EntryHeader::SIZE);
                 self.results.write(at, &EntryHeader { len, status, segment }.to_bytes());
@@ -363,6 +366,59 @@ impl Outbox {
         self.results.write(open.at, &open.header.to_bytes());
         self.results.publish(open.end());
         self.parent.ring();
+    }
+}
+
+/// Where the outbox gets segments: the parent makes them.
+struct Asking<'o> {
+    results: &'o mut Producer<SharedRing>,
+    own: &'o Bell<SharedWords>,
+    parent: &'o Bell<SharedWords>,
+    grants: &'o ParcelsIn,
+}
+
+impl Asking<'_> {
+    /// Sends a frame of a header only.
+    fn say(&mut self, header: FrameHeader) {
+        wait_for(self.own, || self.results.reserve(FrameHeader::SIZE).is_some());
+        let Some(at) = self.results.reserve(FrameHeader::SIZE) else {
+            unreachable!("the room that was waited for stays until it is used")
+        };
+        self.results.write(at, &header.to_bytes());
+        self.results.publish(at + FrameHeader::SIZE as u64);
+        self.parent.ring();
+    }
+}
+
+impl Supply for Asking<'_> {
+    fn make(&mut self, id: u16, len: usize) -> io::Result<Region> {
+        // Where there is no room, the library that maps it panics.
+        memory::sealed(len)?;
+        self.say(FrameHeader { first: id.into(), chunk: len as u64, ..FrameHeader::new(Kind::Want) });
+        let mut answer = None;
+        wait_for(self.own, || {
+            answer = match self.grants.take() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                other => Some(other),
+            };
+            answer.is_some()
+        });
+        match answer {
+            Some(Ok(Parcel::Segment { memory, .. })) => Ok(Region::adopt(memory)),
+            Some(Ok(Parcel::Denied { reason })) => Err(io::Error::other(reason)),
+            Some(Err(error)) => {
+                // It was made, and cannot be mapped here.
+                self.give_back(id);
+                Err(error)
+            }
+            Some(Ok(Parcel::Room { .. } | Parcel::Forget { .. })) | None => {
+                unreachable!("such an answer is not sent")
+            }
+        }
+    }
+
+    fn give_back(&mut self, id: u16) {
+        self.say(FrameHeader { first: id.into(), ..FrameHeader::new(Kind::GiveBack) });
     }
 }
 

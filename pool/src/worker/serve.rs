@@ -68,7 +68,7 @@ impl Worker {
             match self.inbox.fetch(&front) {
                 Ok(()) => {}
                 Err(Missing::NoRoom(reason)) => return self.give_up(&front, &reason),
-                Err(Missing::Corrupt(_)) => return handshake::EXIT_NO_LINK,
+                Err(Missing::Corrupt) => return handshake::EXIT_NO_LINK,
             }
             match front.header.kind() {
                 Some(Kind::Run) => {
