@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap};
+use rustix::process::{Resource, getrlimit};
 
 /// Takes the right to write to whole pages of this process's own mapping away.
 ///
@@ -22,6 +24,10 @@ pub(crate) unsafe fn protect_from_writes(start: *mut u8, len: usize) -> io::Resu
 /// It is mapped once and unmapped again, because the library that maps it afterwards panics where it cannot. The
 /// answer is a moment old then.
 pub(crate) fn sealed(len: usize) -> io::Result<OwnedFd> {
+    // Beyond that limit the kernel does not only refuse, it sends a signal that ends the program.
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < len as u64) {
+        return Err(Errno::FBIG.into());
+    }
     let file = memfd_create("pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     ftruncate(&file, len as u64)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
