@@ -226,8 +226,8 @@ impl Door {
 
     /// Waits until somebody calls; blocks, so run it on a thread of its own.
     pub(crate) fn wait(self) -> io::Result<Hello> {
-        // The accepted socket is not close-on-exec; it goes at once.
-        self.server.accept().map(|(_, hello)| hello).map_err(to_io)
+        // The accepted socket is not close-on-exec; it goes at once. A message that was not made by this library may panic.
+        guarded(|| self.server.accept())?.map(|(_, hello)| hello).map_err(to_io)
     }
 
     /// Removes what a door of that name leaves in the file system if its process is killed.

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 
 use ipc_channel::ipc::IpcSharedMemory;
 use ipc_channel::platform::{self, OsIpcSender};
@@ -16,21 +17,38 @@ use crate::sys::{memory, socket};
 
 /// Makes `len` zeroes that take no memory before they are written to.
 pub(super) fn zeroes(len: usize) -> io::Result<IpcSharedMemory> {
-    let file = memory::sealed(len)?;
-    match guarded(|| adopt(file.as_fd()))? {
-        Some(memory) if memory.len() == len => Ok(memory),
-        // Another version of ipc-channel words its messages differently. Then there is memory, if no seal on it.
-        _ => guarded(|| IpcSharedMemory::from_byte(0, len)),
+    if is_understood()? {
+        let file = memory::sealed(len)?;
+        guarded(|| adopt(file.as_fd(), len))?
+    } else {
+        drop(memory::sealed(len)?);
+        guarded(|| IpcSharedMemory::from_byte(0, len))
+    }
+}
+
+/// Tells whether ipc-channel words its messages as this file does. Another version may not; then there is memory, if no
+/// seal on it.
+fn is_understood() -> io::Result<bool> {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    if let Some(answer) = ANSWER.get() {
+        return Ok(*answer);
+    }
+    let file = memory::sealed(1)?;
+    match guarded(|| adopt(file.as_fd(), 1)) {
+        Ok(Err(error)) if error.raw_os_error().is_some() => Err(error),
+        outcome => Ok(*ANSWER.get_or_init(|| matches!(outcome, Ok(Ok(_))))),
     }
 }
 
 /// Has ipc-channel take memory over.
-fn adopt(file: BorrowedFd<'_>) -> Option<IpcSharedMemory> {
-    let (sender, receiver) = platform::channel().ok()?;
-    socket::send_with_descriptor(descriptor_of(&sender)?, &message(), file).ok()?;
+fn adopt(file: BorrowedFd<'_>, len: usize) -> io::Result<IpcSharedMemory> {
+    let (sender, receiver) = platform::channel()?;
+    let descriptor = descriptor_of(&sender).ok_or(io::ErrorKind::Unsupported)?;
+    socket::send_with_descriptor(descriptor, &message(), file)?;
     // With the last sender gone the receiver does not wait, whatever it makes of the message.
     drop(sender);
-    receiver.recv().ok()?.to().ok()
+    let memory: IpcSharedMemory = receiver.recv()?.to().map_err(io::Error::other)?;
+    if memory.len() == len { Ok(memory) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 /// The first region that came along, as ipc-channel words that: the length of the whole message, that of its body,
@@ -55,9 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn this_version_of_ipc_channel_is_understood() {
+        assert!(is_understood().unwrap());
+    }
+
+    #[test]
     fn ipc_channel_takes_memory_over_that_is_sealed() {
         let file = memory::sealed(5000).unwrap();
-        let memory = adopt(file.as_fd()).expect("this version's messages are as expected");
+        let memory = adopt(file.as_fd(), 5000).expect("this version's messages are as expected");
         assert_eq!((memory.len(), memory.iter().all(|byte| *byte == 0)), (5000, true));
         let error = std::fs::File::from(file).set_len(0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
