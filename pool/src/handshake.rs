@@ -24,6 +24,8 @@ pub(crate) const EXIT_NOT_INVITED: i32 = 120;
 pub(crate) const EXIT_NO_PARENT: i32 = 121;
 pub(crate) const EXIT_NO_LINK: i32 = 122;
 pub(crate) const EXIT_REFUSED: i32 = 123;
+/// Of a process that a task forked and that came out of the task.
+pub(crate) const EXIT_FORKED: i32 = 124;
 
 /// How deep in pools this process is: 0 in the program itself, 1 in its workers.
 static DEPTH: AtomicU32 = AtomicU32::new(0);

@@ -2,8 +2,9 @@
 
 use crate::codec;
 use crate::frame::Status;
-use crate::handshake::PanicReport;
+use crate::handshake::{self, PanicReport};
 use crate::registry::{Call, Run, Stage};
+use crate::sys::process;
 use crate::worker::panics;
 
 /// Runs one item. Afterwards `out` holds the bytes that go with the status, behind what it held before.
@@ -30,10 +31,15 @@ pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
 fn call(run: Run, item: &[u8], out: &mut Vec<u8>, complaint: Option<&mut Option<String>>) -> Status {
     let start = out.len();
     let mut stage = Stage::Decoding;
+    let generation = process::fork_generation();
     let outcome = panics::catch(|| {
         let mut call = Call::new(item, out, &mut stage, complaint);
         run(&mut call)
     });
+    if process::fork_generation() != generation {
+        // A child that the task forked and did not end: it shares the link, which has one worker.
+        process::exit_at_once(handshake::EXIT_FORKED);
+    }
     match outcome {
         Ok(Ok(())) => Status::Ok,
         Ok(Err(error)) => fail(stage, &error.to_string(), out, start),
