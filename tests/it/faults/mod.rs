@@ -14,13 +14,14 @@ use crate::support::{Case, Gate, Log, start, tasks};
 mod codec;
 mod deaths;
 mod killed;
+mod manners;
 mod panics;
 mod stopped;
 
 /// The cases of all modules below.
 #[allow(dead_code)]
 pub(crate) const MODULES: &[&[Case]] =
-    &[codec::CASES, deaths::CASES, killed::CASES, panics::CASES, stopped::CASES];
+    &[codec::CASES, deaths::CASES, killed::CASES, manners::CASES, panics::CASES, stopped::CASES];
 
 /// What stands around a fault.
 struct Scene {
