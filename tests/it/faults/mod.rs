@@ -4,6 +4,19 @@
 //! while another thread's jobs go through both. The fault happens, and fails exactly the item that it names. Then the bystanders
 //! must be right, a normal job must be right, and both workers must be there and run items at the same time.
 //! Deadline and census are the harness's.
+//!
+//! | Row | Where |
+//! | --- | --- |
+//! | the worker dies, alone and in a chunk of 1,000 | `deaths`, `worker_lost`, `exit_report` |
+//! | a panic of any kind, a value that panics when dropped | `panics`, and `panics.rs` for what is told; `last_words` |
+//! | values that fail, panic, crash or exit on their way | `codec`, and `codec_errors.rs` for every call |
+//! | idle workers, zygotes, several at once are killed | `killed` |
+//! | a worker is stopped | `stopped`; with a limit `time_limits.rs` |
+//! | a task takes what is not its own | `manners` |
+//! | initializers that fail or hang | `initializer.rs`, `failing_starts.rs` |
+//! | too few descriptors | `builder.rs` |
+//! | callbacks | `callbacks.rs` |
+//! | a forked child | `start_methods.rs` |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
