@@ -106,8 +106,8 @@ pub(crate) struct RingLink {
     granted: Granted,
     /// Since when the worker takes no more parcels.
     broken: Option<Instant>,
-    /// It waits for an answer that could not be sent.
-    unanswered: bool,
+    /// Since when it may wait for an answer that could not be sent.
+    unanswered: Option<Instant>,
 }
 
 impl std::fmt::Debug for RingLink {
@@ -167,7 +167,7 @@ impl RingLink {
             grants,
             granted: Granted::default(),
             broken: None,
-            unanswered: false,
+            unanswered: None,
         };
         Ok((link, setup))
     }
@@ -210,19 +210,28 @@ impl RingLink {
         Ok(Some(Sent(at)))
     }
 
-    /// Tells whether a worker that takes no more parcels cannot just be on its way out. It is left to finish what it has.
+    /// Tells whether a worker that takes no more parcels cannot just be on its way out. It is left to finish what it has,
+    /// unless it waits for a parcel.
     fn is_deaf(&self) -> bool {
-        self.broken.is_some_and(|since| since.elapsed() > LONGEST_END && self.args.is_drained())
+        let is_long = |since: Instant| since.elapsed() > LONGEST_END;
+        self.broken.is_some_and(|since| is_long(since) && self.args.is_drained())
+            || self.unanswered.is_some_and(is_long)
     }
 
     /// Takes in a frame that concerns the link only.
     fn serve(&mut self, header: &FrameHeader) -> Result<bool, Corrupt> {
         match header.kind() {
             Some(Kind::Want) => {
-                self.unanswered = !self.granted.grant(header.first, header.chunk, &self.grants)?;
+                if !self.granted.grant(header.first, header.chunk, &self.grants)? {
+                    self.broken.get_or_insert_with(Instant::now);
+                    self.unanswered = self.broken;
+                }
             }
+            // It found out by itself that there is none.
+            Some(Kind::GiveBack) if self.unanswered.is_some() => {}
             Some(Kind::GiveBack) => self.granted.take_back(header.first)?,
             _ => {
+                self.unanswered = None;
                 self.granted.use_one();
                 return Ok(false);
             }
@@ -330,10 +339,6 @@ impl Link for RingLink {
         let Some(front) = self.results.front()? else {
             return if self.is_deaf() { Err(deaf()) } else { Ok(None) };
         };
-        if self.unanswered {
-            // Whoever goes on after that has not just died.
-            return Err(deaf());
-        }
         let mut header = front.header;
         if self.serve(&header)? {
             self.results.release(front.end);

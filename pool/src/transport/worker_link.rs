@@ -57,6 +57,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         segments: Segments::default(),
         grants: setup.grants,
         open: None,
+        is_cut_off: false,
         published: Instant::now(),
         until_glance: 1,
         untimed: 1,
@@ -176,6 +177,7 @@ pub(crate) struct Outbox {
     segments: Segments,
     grants: ParcelsIn,
     open: Option<Open>,
+    is_cut_off: bool,
     /// When something was published last, or the chunk was begun.
     published: Instant,
     /// Items until the next glance at the clock, and how many were agreed on last time.
@@ -248,6 +250,11 @@ impl Outbox {
         Interruption { progress: self.progress.clone(), leash: self.leash.clone() }
     }
 
+    /// Tells whether nothing large can be sent from this process any more, so that another worker should go on.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
     /// Writes and commits the outcome of an item: the bytes in `entry` behind room for an [`EntryHeader`].
     #[inline]
     pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, entry: &mut Vec<u8>) {
@@ -302,7 +309,10 @@ impl Outbox {
         wait_for(&self.own, || segments.has_room(self.results.consumed()));
         let released = self.results.consumed();
         let Self { results, own, parent, grants, .. } = self;
-        match self.segments.put(bytes, released, &mut Asking { results, own, parent, grants }) {
+        let mut asking = Asking { results, own, parent, grants, is_cut_off: false };
+        let put = self.segments.put(bytes, released, &mut asking);
+        self.is_cut_off |= asking.is_cut_off;
+        match put {
             Ok(segment) => {
                 let at = self.place(header, EntryHeader::SIZE);
                 self.results.write(at, &EntryHeader { len, status, segment }.to_bytes());
@@ -375,6 +385,8 @@ struct Asking<'o> {
     own: &'o Bell<SharedWords>,
     parent: &'o Bell<SharedWords>,
     grants: &'o ParcelsIn,
+    /// Nothing can be received any more.
+    is_cut_off: bool,
 }
 
 impl Asking<'_> {
@@ -407,7 +419,8 @@ impl Supply for Asking<'_> {
             Some(Ok(Parcel::Segment { memory, .. })) => Ok(Region::adopt(memory)),
             Some(Ok(Parcel::Denied { reason })) => Err(io::Error::other(reason)),
             Some(Err(error)) => {
-                // It was made, and cannot be mapped here.
+                // It was made, and cannot be mapped here; or a task closed the channel.
+                self.is_cut_off = error.kind() != io::ErrorKind::OutOfMemory;
                 self.give_back(id);
                 Err(error)
             }

@@ -1,6 +1,7 @@
 //! A worker's life: set up, take frames, run their items, exit.
 
 use std::io::Write;
+use std::mem::ManuallyDrop;
 
 use crate::codec;
 use crate::conditions::Unmet;
@@ -33,8 +34,10 @@ pub(crate) fn serve(setup: Setup) -> ! {
     let fitness = conditions::meet(&terms.conditions);
     let memory = terms.conditions.resident.map(MemoryWatch::new);
     let parent = terms.parent;
-    let worker = Worker { inbox, outbox, registry, parent, fitness, memory, is_spent: false, out: Vec::new() };
-    let code = worker.work();
+    let worker =
+        Worker { inbox, outbox, registry, parent, fitness, memory, is_spent: false, out: Vec::new() };
+    // What it holds goes with the process; a task may have closed descriptors, which dropping would find out.
+    let code = ManuallyDrop::new(worker).work();
     exit(terms, code)
 }
 
@@ -62,7 +65,7 @@ struct Worker {
 
 impl Worker {
     /// Works until told to exit; returns the exit code.
-    fn work(mut self) -> i32 {
+    fn work(&mut self) -> i32 {
         loop {
             let Ok(front) = self.inbox.next() else { return handshake::EXIT_NO_LINK };
             match self.inbox.fetch(&front) {
@@ -74,6 +77,9 @@ impl Worker {
                 Some(Kind::Run) => {
                     let entry = self.registry.find(task_of(&front.header));
                     self.run_chunk(&front, entry);
+                    if self.outbox.is_cut_off() {
+                        return handshake::EXIT_NO_LINK;
+                    }
                 }
                 Some(Kind::Start) => {
                     let status = match &self.fitness {
@@ -152,6 +158,10 @@ impl Worker {
                 self.outbox.commit_last(chunk, index, status, &mut self.out);
             } else {
                 self.outbox.commit(chunk, index, status, &mut self.out);
+            }
+            if self.outbox.is_cut_off() {
+                // What is left is for another worker.
+                break;
             }
         }
         self.outbox.publish();

@@ -8,7 +8,7 @@
 mod damage;
 mod memory;
 
-use pool::{Error, Exit, Pool, StartMethod, pool_task};
+use pool::{Error, Exit, Part, Pool, StartMethod, pool_task};
 
 use crate::support::{Gate, Log, Random, processes, start, tasks, wait_until};
 use damage::{Damage, End};
@@ -93,9 +93,8 @@ impl Stage {
         match self.pool.apply(tasks::bytes, (100_000,)) {
             Ok(bytes) => assert_eq!(bytes, vec![7; 100_000]),
             // A worker without its channels looks sound until it needs one.
-            Err(error) if matches!(damage, Damage::Shutdown | Damage::Closed) => {
-                assert_eq!(corruption(error), "its control channel is closed")
-            }
+            Err(Error::Encode { part: Part::Result, .. })
+                if matches!(damage, Damage::Shutdown | Damage::Closed) => {}
             Err(error) => panic!("{damage:?}, {end:?}, seed {seed}: {error}"),
         }
         self.settle();
