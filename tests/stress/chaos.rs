@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Entry;
 use crate::census;
 use crate::random::Random;
-use crate::round::{Round, lock};
+use crate::round::{Facts, Round, lock};
 
 /// A worker that was seen more recently may not be ready yet.
 const YOUNG: Duration = Duration::from_millis(300);
@@ -85,7 +85,11 @@ pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, metho
             }
             _ => {
                 if let Some(pid) = victim {
-                    if signal(pid, Signal::STOP) {
+                    round.will_stop(pid);
+                    let is_young = first_seen.get(&pid).is_none_or(|seen: &Instant| seen.elapsed() < YOUNG);
+                    if entry.facts.is_timed && !is_young && random.chance(50) {
+                        freeze(round, &entry.facts, pid);
+                    } else if signal(pid, Signal::STOP) {
                         round.totals.add("stops", 1);
                         stopped.push((pid, Instant::now() + Duration::from_millis(random.skewed(300))));
                     }
@@ -94,6 +98,23 @@ pub(crate) fn run(round: &Round, pools: &crate::Pools, mut random: Random, metho
         }
     }
     for (pid, _) in stopped {
+        signal(pid, Signal::CONT);
+    }
+}
+
+/// Stops a worker for good, unless its pool is about to be ended in good order.
+fn freeze(round: &Round, facts: &Facts, pid: u32) {
+    let mut frozen = lock(&facts.frozen);
+    if !facts.closing.load(Ordering::SeqCst) && signal(pid, Signal::STOP) {
+        round.totals.add("stops_for_good", 1);
+        frozen.push(pid);
+    }
+}
+
+/// Lets a pool's workers go on that were stopped for good, and sees to it that no more are.
+pub(crate) fn thaw(facts: &Facts) {
+    facts.closing.store(true, Ordering::SeqCst);
+    for pid in lock(&facts.frozen).drain(..) {
         signal(pid, Signal::CONT);
     }
 }

@@ -2,18 +2,18 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
-use pool::{AsyncResult, Error, Imap, Pool, TimeLimit};
+use pool::Pool;
 
-use crate::kept::{Handle, Judge, Kept};
-use crate::plan::{Style, plan, with};
+use crate::handles::Kept;
+use crate::plan::{Style, with};
 use crate::random::Random;
-use crate::round::{Facts, JobFacts, Round, lock};
-use crate::tasks::{self, Checked, Order};
+use crate::round::{Facts, JobFacts, Round};
+use crate::tasks::{self, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+pub(crate) enum Call {
     Apply,
     ApplyAsync,
     Map,
@@ -27,7 +27,7 @@ pub(crate) struct Client {
     pub(crate) round: Arc<Round>,
     pub(crate) random: Random,
     pub(crate) place: usize,
-    kept: Vec<Box<dyn Kept>>,
+    pub(crate) kept: Vec<Box<dyn Kept>>,
 }
 
 /// Makes a function that runs one job of one task by any of the calls.
@@ -57,16 +57,16 @@ macro_rules! runs {
                 let _ = &$numbers;
                 $tuple
             };
-            let options = with(pool.options(), style);
+            let options = with(pool.options(), style, &job.control, &self.round);
             match call {
                 Call::Apply => {
                     let result = options.apply($task, single());
-                    self.round.judge_item::<$output>(&job, 0, result);
+                    self.round.judge_single::<$output>(&job, result);
                 }
                 Call::ApplyAsync => {
                     let handle = options.apply_async($task, single());
                     self.keep(handle, job, |round, job, result| {
-                        round.judge_item::<$output>(job, 0, result);
+                        round.judge_single::<$output>(job, result);
                     });
                 }
                 Call::Map => {
@@ -153,14 +153,16 @@ impl Client {
         self.run(call, pool, facts, calm);
     }
 
-    fn run(&mut self, call: Call, pool: &Pool, facts: &Arc<Facts>, calm: bool) {
+    pub(crate) fn run(&mut self, call: Call, pool: &Pool, facts: &Arc<Facts>, calm: bool) {
         let single = matches!(call, Call::Apply | Call::ApplyAsync);
         let task = self.random.below(4);
-        let style = Style::random(&mut self.random);
-        let shape = (single, task, calm);
-        let planned = plan(&self.round, &mut self.random, &style, shape, facts.recycles_after);
-        let Some(items) = planned else { return };
-        self.round.may_retry(&items);
+        let since = Instant::now();
+        let Some((items, control)) = self.plan(single, task, calm, facts) else { return };
+        let style = Style {
+            chunk: self.random.chance(40).then(|| 1 + self.random.skewed(500) as usize),
+            window: self.random.chance(30).then(|| 1 + self.random.skewed(200) as usize),
+            fail_fast: self.random.chance(15),
+        };
         let name = match (call, task > 1) {
             (Call::Apply, _) => "apply",
             (Call::ApplyAsync, _) => "apply_async",
@@ -173,16 +175,16 @@ impl Client {
             (Call::ImapUnordered, false) => "imap_unordered",
             (Call::ImapUnordered, true) => "istarmap_unordered",
         };
-        let text = format!("{name} task {task} of {} items {style:?}", items.len());
+        let text = format!("{name} task {task} of {} items {style:?} {control:?}", items.len());
         self.round.ledger.note(self.place, &text);
         self.round.totals.add(name, 1);
         let job = JobFacts {
             call: name,
             pool: facts.clone(),
             items: Arc::new(items),
+            control: Arc::new(control),
+            since,
             fail_fast: style.fail_fast,
-            timeout: style.timeout,
-            deadline: style.deadline.is_some(),
             cancelled: false,
         };
         match task {
@@ -192,184 +194,5 @@ impl Client {
             _ => self.numbers(call, style, job, pool),
         }
         self.round.ledger.note(self.place, "");
-    }
-
-    fn keep<R: Send + 'static>(&mut self, handle: AsyncResult<R>, job: JobFacts, judge: Judge<R>) {
-        match self.random.below(10) {
-            0 => {
-                // Judged on the callbacks' thread.
-                self.round.callback_due();
-                let (round, facts) = (self.round.clone(), job.clone());
-                let good = move |value| {
-                    round.callback_ran();
-                    judge(&round, &facts, Ok(value));
-                };
-                let (round, facts) = (self.round.clone(), job.clone());
-                let bad = move |error: &Error| {
-                    round.callback_ran();
-                    // The job may have been cancelled by now, which only the handle's owner knows.
-                    let facts = JobFacts { cancelled: true, ..facts };
-                    judge(&round, &facts, Err(error.clone()));
-                };
-                let handle = handle.error_callback(bad).callback(good);
-                let judge: Judge<()> = |round, job, result| match result {
-                    Ok(()) | Err(Error::CallbackPanicked { .. }) => round.ledger.progress(),
-                    // Judged by the callback.
-                    Err(_) => {
-                        round.totals.add(if job.cancelled { "cancelled" } else { "failed_callbacks" }, 1)
-                    }
-                };
-                self.kept.push(Box::new(Handle { handle: Some(handle), job, judge }));
-            }
-            1 => {
-                let round = self.round.clone();
-                let pause = self.random.skewed(2000);
-                let handle = handle.inspect(move |_| {
-                    round.ledger.progress();
-                    std::thread::sleep(Duration::from_micros(pause));
-                });
-                self.kept.push(Box::new(Handle { handle: Some(handle), job, judge }));
-            }
-            _ => self.kept.push(Box::new(Handle { handle: Some(handle), job, judge })),
-        }
-        self.look_after_kept(24);
-    }
-
-    /// Looks at some handles; waits for the oldest while there are more than `most`.
-    fn look_after_kept(&mut self, most: usize) {
-        let (round, random) = (self.round.clone(), &mut self.random);
-        self.kept.retain_mut(|kept| !(random.chance(30) && kept.look(&round, random)));
-        while self.kept.len() > most {
-            let mut oldest = self.kept.remove(0);
-            self.round.ledger.note(self.place, &format!("get of {}", oldest.call()));
-            oldest.finish(&self.round, &mut self.random);
-        }
-    }
-
-    /// Waits for all handles.
-    pub(crate) fn finish(&mut self) {
-        self.look_after_kept(0);
-        self.round.ledger.note(self.place, "");
-    }
-
-    /// After this pool was closed and joined, all handles of its jobs are ready.
-    pub(crate) fn check_joined(&self, facts: &Arc<Facts>) {
-        for kept in self.kept.iter().filter(|kept| Arc::ptr_eq(kept.pool(), facts)) {
-            if !kept.is_ready() {
-                self.round.wrong(&format!("a handle of {} is not ready after `join`", kept.call()));
-            }
-        }
-    }
-
-    fn iterate<R: Checked>(
-        &mut self,
-        mut imap: Imap<'_, R>,
-        job: &JobFacts,
-        style: Style,
-        ordered: bool,
-        read: &Cell<usize>,
-        pool: &Pool,
-    ) {
-        let count = job.items.len();
-        let stop_at =
-            if self.random.chance(20) { self.random.below(count as u64 + 1) as usize } else { usize::MAX };
-        let mut seen = vec![false; count];
-        let mut yielded = 0;
-        let mut failed = false;
-        loop {
-            if yielded >= stop_at {
-                self.round.totals.add("imaps_dropped", 1);
-                return;
-            }
-            let next = if self.random.chance(5) {
-                match imap.next_timeout(Duration::from_micros(self.random.skewed(3000))) {
-                    Some(next) => next,
-                    None => continue,
-                }
-            } else {
-                imap.next()
-            };
-            let Some(result) = next else { break };
-            if let Some(window) = style.window {
-                // One more may have been read and wait for the next chunk, because it was too large for this one.
-                if read.get() > yielded + window.max(1) + 1 {
-                    let text =
-                        format!("{}: read {}, yielded {yielded}, window {window}", job.call, read.get());
-                    self.round.wrong(&text);
-                }
-            }
-            let index = match &result {
-                Ok(answer) if ordered && !style.fail_fast => {
-                    let _ = answer;
-                    yielded
-                }
-                Ok(answer) => answer.id().wrapping_sub(job.items[0].id) as usize,
-                Err(error) => error.index().unwrap_or(yielded.min(count.saturating_sub(1))),
-            };
-            let at_end = matches!(result, Err(Error::TimedOut { limit: TimeLimit::Deadline, .. }));
-            if at_end && job.deadline && index == count {
-                // All items had ended, and the end of the input was not read when the deadline came.
-                self.round.totals.add("jobs_ended_by_deadline", 1);
-                return;
-            }
-            if index >= count || ordered && !style.fail_fast && index != yielded && result.is_err() {
-                let error = result.err();
-                if count > 0
-                    || !matches!(
-                        error,
-                        Some(
-                            Error::Closed
-                                | Error::Terminated
-                                | Error::Spawn { .. }
-                                | Error::Initializer { .. }
-                        )
-                    )
-                {
-                    self.round
-                        .wrong(&format!("{}: result {yielded} of {count}: {index} {error:?}", job.call));
-                }
-                return;
-            }
-            failed |= result.is_err();
-            if self.round.judge_item(job, index, result) {
-                if imap.next().is_some() {
-                    self.round.wrong(&format!("{}: goes on after its end", job.call));
-                }
-                return;
-            }
-            if std::mem::replace(&mut seen[index], true) {
-                self.round.wrong(&format!("{}: item {index} came twice", job.call));
-            }
-            yielded += 1;
-            if self.random.below(1000) == 0 {
-                // Another job, while this one is open.
-                let facts = job.pool.clone();
-                self.run(Call::Apply, pool, &facts, true);
-                self.round.ledger.note(self.place, &format!("{} after another job", job.call));
-            }
-        }
-        if yielded != count && !(style.fail_fast && failed) {
-            let missing =
-                seen.iter().position(|seen| !seen).map(|index| self.round.ledger.mark(job.items[index].id));
-            let read = read.get();
-            self.round.wrong(&format!(
-                "{}: {yielded} results of {count} items, {read} read, {style:?}, mark of the first that lacks {missing:?}",
-                job.call
-            ));
-        }
-        if imap.next().is_some() {
-            self.round.wrong(&format!("{}: goes on after its end", job.call));
-        }
-    }
-}
-
-/// Counts the items of handles that were dropped, after their pool was closed and joined.
-pub(crate) fn judge_orphans(round: &Round, facts: &Facts) {
-    if facts.may_be_hopeless() {
-        // The pool may have been given up.
-        return;
-    }
-    for items in lock(&facts.orphans).drain(..) {
-        round.judge_unseen(&items);
     }
 }

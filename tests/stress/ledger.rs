@@ -98,9 +98,10 @@ impl Ledger {
         self.byte(HEAD + id as usize)
     }
 
-    pub(crate) fn begin(&self, id: u64) {
+    /// Returns how often it was begun by now.
+    pub(crate) fn begin(&self, id: u64) -> u8 {
         self.progress();
-        self.mark_of(id).fetch_add(1, Ordering::SeqCst);
+        (self.mark_of(id).fetch_add(1, Ordering::SeqCst) & 15) + 1
     }
 
     pub(crate) fn finish(&self, id: u64) {

@@ -1,16 +1,20 @@
 //! `stress --seconds N --seed S --method fork_server|spawn|fork`: everything at once, for a while, and nothing may be lost.
 //!
+//! The default is a minute, a seed from the clock, and all methods in turn.
+//!
 //! Threads make random jobs on shared pools, while workers and zygotes are killed and stopped from outside and pools come
 //! and go. It runs in rounds; after each, all processes are gone, and every item is accounted for. What the
 //! tasks print goes to stdout, what the program has to say to stderr. Exit code 0 only if everything held.
 
-mod plan;
 mod random;
 mod ledger;
 mod tasks;
 mod round;
+mod judge;
+mod plan;
 mod jobs;
-mod kept;
+mod handles;
+mod lazy;
 mod chaos;
 mod census;
 mod watch;
@@ -40,7 +44,8 @@ type Pools = Mutex<Vec<Arc<Entry>>>;
 struct Settings {
     seconds: u64,
     seed: u64,
-    method: StartMethod,
+    /// `None`: another one each round.
+    method: Option<StartMethod>,
 }
 
 fn main() -> ExitCode {
@@ -51,7 +56,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    eprintln!("stress: seed {} method {:?} for {} s", settings.seed, settings.method, settings.seconds);
+    let methods = settings.method.map_or_else(|| "all".to_owned(), |method| format!("{method:?}"));
+    eprintln!("stress: seed {} method {methods} for {} s", settings.seed, settings.seconds);
     let folder = std::env::temp_dir().join(format!("stress-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary folder can be written to");
     // SAFETY: this process has one thread yet.
@@ -70,20 +76,21 @@ fn main() -> ExitCode {
     let round = Arc::new(Round::new(ledger, handle));
     let mut random = Random::new(settings.seed);
     let end = Instant::now() + Duration::from_secs(settings.seconds);
-    let mut rounds = 0;
+    let mut rounds = 0usize;
     while Instant::now() < end && !round.broken.load(Ordering::SeqCst) {
         rounds += 1;
         let seed = random.next();
-        one_round(&settings, &round, &folder, Random::new(seed), end);
+        let all = [StartMethod::ForkServer, StartMethod::Spawn, StartMethod::Fork];
+        let method = settings.method.unwrap_or(all[rounds % all.len()]);
+        one_round(method, &round, &folder, Random::new(seed), end);
         if round.broken.load(Ordering::SeqCst) {
-            eprintln!("in round {rounds}, of seed {}", settings.seed);
+            eprintln!("in round {rounds} under {method:?}, of seed {}", settings.seed);
         }
     }
     let count = |count| round.ledger.count(count).load(Ordering::Relaxed);
     eprintln!(
-        "stress: seed {} method {:?}: rounds={rounds}{} initialized={} finalized={} most_descriptors={}: {}",
+        "stress: seed {} method {methods}: rounds={rounds}{} initialized={} finalized={} most_descriptors={}: {}",
         settings.seed,
-        settings.method,
         round.totals,
         count(Count::Initialized),
         count(Count::Finalized),
@@ -97,7 +104,7 @@ fn main() -> ExitCode {
 }
 
 fn settings() -> Result<Settings, String> {
-    let mut settings = Settings { seconds: 60, seed: fresh_seed(), method: StartMethod::ForkServer };
+    let mut settings = Settings { seconds: 60, seed: fresh_seed(), method: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -107,12 +114,13 @@ fn settings() -> Result<Settings, String> {
             "--seed" => settings.seed = number()?,
             "--watch" => watch::watch(number()?),
             "--method" => {
-                settings.method = match &*value {
+                let method = match &*value {
                     "fork_server" => StartMethod::ForkServer,
                     "spawn" => StartMethod::Spawn,
                     "fork" => StartMethod::Fork,
                     _ => return Err(format!("no method {value}")),
-                }
+                };
+                settings.method = Some(method);
             }
             _ => return Err(format!("no option {word}")),
         }
@@ -125,28 +133,28 @@ fn fresh_seed() -> u64 {
     since.map_or(1, |since| since.as_nanos() as u64 % 1_000_000_000)
 }
 
-fn one_round(settings: &Settings, round: &Arc<Round>, folder: &Path, mut random: Random, end: Instant) {
+fn one_round(method: StartMethod, round: &Arc<Round>, folder: &Path, mut random: Random, end: Instant) {
     let before = Census::take(folder);
-    let is_fork = settings.method == StartMethod::Fork;
+    let is_fork = method == StartMethod::Fork;
     let calm = random.chance(20);
     let pools: Pools = Mutex::default();
     round.ledger.note(60, "building pools");
     // `Fork` copies this process, which must have one thread then; so there is one pool.
     for _ in 0..if is_fork { 1 } else { random.range(1, 3) } {
-        pools.lock().expect("nobody else has it").extend(build(settings.method, round, &mut random, true));
+        pools.lock().expect("nobody else has it").extend(build(method, round, &mut random, true));
     }
     let until = (Instant::now() + Duration::from_millis(random.range(200, 4000))).min(end);
     round.ledger.note(60, "");
     std::thread::scope(|scope| {
         let killer = (!calm).then(|| {
             let random = random.split();
-            scope.spawn(|| chaos::run(round, &pools, random, settings.method))
+            scope.spawn(|| chaos::run(round, &pools, random, method))
         });
         let clients: Vec<_> = (0..random.range(1, 5) as usize)
             .map(|place| {
                 let random = random.split();
                 let pools = &pools;
-                scope.spawn(move || client(settings.method, round, pools, random, place, calm))
+                scope.spawn(move || client(method, round, pools, random, place, calm))
             })
             .collect();
         while Instant::now() < until && !round.is_over() && !lock(&pools).is_empty() {
@@ -226,12 +234,14 @@ fn build(method: StartMethod, round: &Round, random: &mut Random, calm: bool) ->
     if random.chance(40) {
         builder = builder.finalizer(tasks::bye, (round.handle,));
     }
+    let is_timed = random.chance(30);
     round.ledger.progress();
     match builder.build() {
         Ok(pool) => {
             round.totals.add("pools", 1);
             round.totals.add("workers_asked_for", workers);
-            Some(Arc::new(Entry { pool, facts: Arc::new(Facts { recycles_after, ..Facts::default() }) }))
+            let facts = Facts { recycles_after, is_timed, ..Facts::default() };
+            Some(Arc::new(Entry { pool, facts: Arc::new(facts) }))
         }
         Err(error) => {
             // Its zygote may have been killed.
@@ -247,7 +257,7 @@ fn build(method: StartMethod, round: &Round, random: &mut Random, calm: bool) ->
 /// Ends a pool in one of the ways.
 fn finish_pool(round: &Round, entry: Arc<Entry>, random: &mut Random, client: Option<&Client>, place: usize) {
     let facts = entry.facts.clone();
-    let (closing, terminating) = (&facts.closing, &facts.terminating);
+    let terminating = &facts.terminating;
     let start = Instant::now();
     let way = random.below(5);
     round
@@ -271,16 +281,16 @@ fn finish_pool(round: &Round, entry: Arc<Entry>, random: &mut Random, client: Op
             }
         }
         2 | 3 => {
-            closing.store(true, Ordering::SeqCst);
+            chaos::thaw(&facts);
             entry.pool.close();
             join("close");
             if let Some(client) = client {
                 client.check_joined(&facts);
             }
-            jobs::judge_orphans(round, &facts);
+            handles::judge_orphans(round, &facts);
         }
         _ => {
-            closing.store(true, Ordering::SeqCst);
+            chaos::thaw(&facts);
             entry.pool.close();
             terminating.store(true, Ordering::SeqCst);
         }

@@ -16,6 +16,12 @@ pub(crate) enum Act {
     Spin(u32),
     /// Microseconds.
     Sleep(u32),
+    /// Until `pool::interrupted()` says so.
+    UntilTold,
+    /// For ever.
+    Hang,
+    /// Falls each of the first so many times.
+    Flaky(Fall, u32),
     Print,
     Panic,
     /// Panics with a message of this many bytes.
@@ -24,17 +30,14 @@ pub(crate) enum Act {
     Abort,
     /// Sends itself this signal.
     Kill(i32),
-    /// Does not come back, so that its job has a timeout.
-    Hang,
-    /// Works until it is told to end, so that its job has a soft timeout.
-    UntilInterrupted,
 }
 
-impl Act {
-    /// Whether an item with this comes to its end by itself.
-    pub(crate) fn ends_well(self) -> bool {
-        matches!(self, Act::Nothing | Act::Spin(_) | Act::Sleep(_) | Act::Print | Act::UntilInterrupted)
-    }
+/// How an item falls that does better later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fall {
+    Panic,
+    Abort,
+    Hang,
 }
 
 /// An item as the program plans it.
@@ -45,18 +48,9 @@ pub(crate) struct Item {
     /// Bytes of its argument and of its answer.
     pub(crate) sends: u32,
     pub(crate) wants: u32,
-    /// How often it may be tried again.
-    pub(crate) retries: u8,
-    /// Whether it may be ended because it takes too long.
-    pub(crate) is_timed: bool,
 }
 
 impl Item {
-    /// Whether it was begun as often as it may be: at least once, and again only if its job allows that.
-    pub(crate) fn may_begin(&self, times: u8) -> bool {
-        (1..=1 + self.retries).contains(&times)
-    }
-
     /// The bytes that it sends.
     pub(crate) fn body(&self) -> &'static [u8] {
         let all = pattern();
@@ -118,6 +112,8 @@ impl Order {
 pub(crate) struct Answer {
     id: u64,
     sum: u64,
+    /// It was interrupted when it began.
+    was_told: bool,
     body: Vec<u8>,
 }
 
@@ -125,6 +121,9 @@ pub(crate) struct Answer {
 pub(crate) trait Checked {
     fn id(&self) -> u64;
     fn is_right(&self, item: &Item) -> bool;
+    fn was_told(&self) -> bool {
+        false
+    }
 }
 
 impl Checked for Answer {
@@ -133,6 +132,9 @@ impl Checked for Answer {
     }
     fn is_right(&self, item: &Item) -> bool {
         self.id == item.id && self.sum == sum(item.body()) && self.body == reply(item.id, item.wants)
+    }
+    fn was_told(&self) -> bool {
+        self.was_told
     }
 }
 
@@ -163,8 +165,23 @@ pub(crate) fn numbers_of(item: &Item) -> Vec<u64> {
     (0..u64::from(item.sends / 8)).map(|n| n.wrapping_mul(item.id | 1)).collect()
 }
 
-fn act(act: Act) {
+/// Begun `begun` times, this one included.
+fn act(act: Act, begun: u8) {
     match act {
+        Act::UntilTold => {
+            while !pool::interrupted() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        Act::Hang => loop {
+            std::thread::sleep(Duration::from_secs(60));
+        },
+        Act::Flaky(_, times) if u32::from(begun) > times => {}
+        Act::Flaky(Fall::Panic, _) => panic!("on purpose"),
+        Act::Flaky(Fall::Abort, _) => std::process::abort(),
+        Act::Flaky(Fall::Hang, _) => loop {
+            std::thread::sleep(Duration::from_secs(60));
+        },
         Act::Nothing => {}
         Act::Spin(micros) => {
             let end = Instant::now() + Duration::from_micros(micros.into());
@@ -176,12 +193,6 @@ fn act(act: Act) {
         Act::Print => println!("printed by a task"),
         Act::Panic => panic!("on purpose"),
         Act::PanicAtLength(len) => std::panic::panic_any("p".repeat(len as usize)),
-        Act::Hang => std::thread::sleep(Duration::from_secs(3600)),
-        Act::UntilInterrupted => {
-            while !pool::interrupted() {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        }
         Act::Exit(code) => std::process::exit(code),
         Act::Abort => std::process::abort(),
         Act::Kill(signal) => {
@@ -198,9 +209,10 @@ fn act(act: Act) {
 
 fn answer(ledger: u64, id: u64, does: Act, wants: u32, body: &[u8]) -> Answer {
     let ledger = Ledger::of_worker(ledger);
-    ledger.begin(id);
-    act(does);
-    let answer = Answer { id, sum: sum(body), body: reply(id, wants) };
+    let begun = ledger.begin(id);
+    let was_told = pool::interrupted();
+    act(does, begun);
+    let answer = Answer { id, sum: sum(body), was_told, body: reply(id, wants) };
     ledger.finish(id);
     answer
 }
@@ -227,8 +239,8 @@ pub(crate) fn quick(item: (u64, u64)) -> u64 {
 #[pool_task]
 pub(crate) fn numbers(ledger: u64, id: u64, does: Act, numbers: &[u64]) -> Vec<u64> {
     let ledger = Ledger::of_worker(ledger);
-    ledger.begin(id);
-    act(does);
+    let begun = ledger.begin(id);
+    act(does, begun);
     let mut answer = vec![id];
     answer.extend(numbers.iter().map(|number| number.wrapping_add(id)));
     ledger.finish(id);
