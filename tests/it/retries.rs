@@ -19,6 +19,7 @@ crate::cases![
     the_caller_is_asked_about_failures_only,
     a_caller_that_panics_when_asked_ends_the_item,
     a_caller_that_uses_the_pool_when_asked_gets_an_error,
+    what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped,
     a_job_that_is_cancelled_is_not_tried_again,
     fail_fast_counts_the_last_failure,
     a_closed_pool_tries_again_what_it_took,
@@ -155,4 +156,30 @@ fn a_closed_pool_tries_again_what_it_took(method: StartMethod) {
     pool.close();
     pool.join().unwrap();
     assert_eq!(stubborn.get().unwrap(), 4);
+}
+
+/// Says what it got when it used the pool while it was dropped.
+struct UsesThePool(std::sync::Weak<Pool>, std::sync::mpsc::Sender<pool::Result<u64>>);
+
+impl Drop for UsesThePool {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            let _ = self.1.send(pool.apply(tasks::square, (3,)));
+        }
+        panic!("on purpose");
+    }
+}
+
+fn what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped(method: StartMethod) {
+    let pool = Arc::new(start(method, 1));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let guard = UsesThePool(Arc::downgrade(&pool), sender);
+    let keep = move |_: &Error| guard.0.strong_count() == 0;
+    let handle = pool.options().retries(1).retry_if(keep).apply_async(tasks::square, (4,));
+    assert_eq!(handle.get().unwrap(), 16);
+    match receiver.recv_timeout(Duration::from_secs(30)).unwrap() {
+        Ok(nine) => assert_eq!(nine, 9),
+        Err(error) => assert!(matches!(error, Error::WouldDeadlock { .. }), "{error:?}"),
+    }
+    assert_eq!(pool.apply(tasks::square, (5,)).unwrap(), 25);
 }

@@ -117,6 +117,19 @@ impl OpenJob {
         *attempts
     }
 
+    /// Forgets how often items failed that have ended now.
+    pub(crate) fn forget_attempts(&mut self, first: usize, count: u32) {
+        let Some(extras) = self.extras.as_mut().filter(|extras| !extras.attempts.is_empty()) else { return };
+        let mut later = extras.attempts.split_off(&first);
+        let mut kept = later.split_off(&(first + count as usize));
+        extras.attempts.append(&mut kept);
+    }
+
+    /// Takes out what, when it is dropped, may run code of the caller's.
+    pub(crate) fn take_retry_if(&mut self) -> Option<RetryIf> {
+        self.extras.as_mut().and_then(|extras| extras.retry_if.take())
+    }
+
     /// The lowest item that was not sent.
     pub(crate) fn lowest_unsent(&self) -> Option<usize> {
         self.next.iter().chain(&self.later).map(|block| block.first).min()
@@ -284,5 +297,25 @@ impl Jobs {
             }
         }
         hungry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_item_cost_is_forgotten_when_it_ends() {
+        let extras = Some(Box::new(Extras { retries: 2, ..Extras::default() }));
+        let job = Arc::new(Job::new("echo"));
+        let options = JobOptions { extras, ..JobOptions::default() };
+        let mut job = OpenJob::new(job, TaskId::of("tests::echo"), 0, options);
+        for index in [3, 5, 5, 9] {
+            job.count_attempt(index);
+        }
+        assert!(job.may_retry(3) && !job.may_retry(5));
+        job.forget_attempts(4, 5);
+        let left = job.extras.as_ref().map(|extras| extras.attempts.clone()).unwrap_or_default();
+        assert_eq!(left.into_iter().collect::<Vec<_>>(), [(3, 1), (9, 1)]);
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Effects {
     pub(crate) end: Vec<(usize, u32)>,
     /// Items whose fate user code decides; the answers come back by [`Driver::answer`].
     pub(crate) ask: Vec<Question>,
+    /// Of jobs that ended. What they captured may use the pool when it is dropped.
+    pub(crate) done_with: Vec<RetryIf>,
     /// The supervisor should look: workers were told to leave.
     pub(crate) wake_supervisor: bool,
     /// All workers are to be ended.
@@ -122,9 +124,10 @@ impl<L: Link> Driver<L> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Puts questions back for whoever takes the next effects.
-    pub(crate) fn ask_later(&mut self, questions: Vec<Question>) {
-        self.effects.ask.extend(questions);
+    /// Puts back what runs code of the user, for whoever takes the next effects.
+    pub(crate) fn leave_to_user_threads(&mut self, ask: Vec<Question>, done_with: Vec<RetryIf>) {
+        self.effects.ask.extend(ask);
+        self.effects.done_with.extend(done_with);
     }
 
     /// Open jobs, and whatever else needs somebody to drive.
@@ -202,10 +205,11 @@ impl<L: Link> Driver<L> {
 
     /// Takes a job out of the table.
     fn remove_job(&mut self, key: JobKey) -> Option<OpenJob> {
-        let job = self.jobs.remove(key)?;
+        let mut job = self.jobs.remove(key)?;
         if let Some(deadline) = job.deadline() {
             self.timers.clear_deadline(deadline, key);
         }
+        self.effects.done_with.extend(job.take_retry_if());
         Some(job)
     }
 
@@ -362,6 +366,7 @@ impl<L: Link> Driver<L> {
             return self.settle_one_by_one(&completed, header, &body);
         }
         job.unended -= header.count as usize;
+        job.forget_attempts(first, header.count);
         job.job.deliver(Delivery::Results { first, count: header.count, body });
         if header.failed > 0 && job.fails_fast {
             self.give_up_rest(key);
@@ -406,7 +411,8 @@ impl<L: Link> Driver<L> {
         if matches!(self.phase, Phase::Ended(_)) {
             return;
         }
-        for job in self.jobs.drain() {
+        for mut job in self.jobs.drain() {
+            self.effects.done_with.extend(job.take_retry_if());
             job.job.abort(error.clone());
             self.effects.notify.push(job.job);
         }

@@ -20,9 +20,9 @@ use crate::driver::{Driver, Effects, Question};
 use crate::error::Error;
 use crate::exit::Ended;
 use crate::id::JobKey;
-use crate::job::Rest;
+
 use crate::job::block::Block;
-use crate::job::{Demand, Engine, Hook, Job, Until};
+use crate::job::{Demand, Engine, Hook, Job, Rest, Until, callback};
 use crate::supervisor::{Commands, Departed, Roster};
 use crate::sys::process;
 use crate::transport::link::{ParentBell, RingLink};
@@ -169,6 +169,10 @@ impl Pump {
             self.commands.wake();
         }
         effects.notify.iter().for_each(|job| job.notify());
+        for retry_if in effects.done_with.drain(..) {
+            // What it panics with in the user's `drop` is not ours to tell.
+            let _ = ASKS.with(|asks| asks.during(|| callback::catch(|| drop(retry_if))));
+        }
         effects.wake_leader || !effects.notify.is_empty()
     }
 
@@ -189,9 +193,10 @@ impl Pump {
     /// leads next.
     fn with_driver_only<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
         let (result, mut effects) = self.change(change);
+        let done_with = std::mem::take(&mut effects.done_with);
         self.carry_out(&mut effects);
-        if !effects.ask.is_empty() {
-            lock(&self.driver).ask_later(effects.ask);
+        if !effects.ask.is_empty() || !done_with.is_empty() {
+            lock(&self.driver).leave_to_user_threads(effects.ask, done_with);
         }
         self.bell.ring();
         self.look_after();

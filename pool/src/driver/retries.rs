@@ -43,8 +43,9 @@ pub(crate) struct Answer {
     key: JobKey,
     block: Block,
     attempts: u32,
-    /// `None`: it is tried again.
-    error: Option<Error>,
+    error: Error,
+    /// Whether it is tried again; if not, that is its error.
+    again: bool,
 }
 
 impl Question {
@@ -53,11 +54,10 @@ impl Question {
         let Self { key, block, attempts, error, retry_if } = self;
         let mut again = false;
         let error = match callback::catch(|| again = (retry_if.0)(&error)) {
-            Err(caught) => Some(caught.into_error(Some(error))),
-            Ok(()) if again => None,
-            Ok(()) => Some(error),
+            Err(caught) => caught.into_error(Some(error)),
+            Ok(()) => error,
         };
-        Answer { key, block, attempts, error }
+        Answer { key, block, attempts, error, again }
     }
 }
 
@@ -83,6 +83,7 @@ impl<L: Link> Driver<L> {
     pub(super) fn fail(&mut self, key: JobKey, index: usize, error: Error) {
         let Some(job) = self.jobs.get(key) else { return };
         job.unended -= 1;
+        job.forget_attempts(index, 1);
         job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
         if job.fails_fast {
             self.give_up_rest(key);
@@ -111,8 +112,8 @@ impl<L: Link> Driver<L> {
             let Some((entry, bytes)) = entries.next() else { break };
             let index = first + offset as usize;
             let failed = !matches!(entry.status, Status::Ok | Status::Skipped);
-            let asks = failed && self.ask(completed, offset, entry.status, bytes);
-            if decided == Some(offset) || asks {
+            let is_decided = decided == Some(offset);
+            if is_decided || failed && self.ask(completed, offset, entry.status, bytes) {
                 self.deliver_run(key, &run, body);
                 run = Run { first: index + 1, start: entries.position(), end: entries.position(), count: 0 };
             } else {
@@ -132,6 +133,7 @@ impl<L: Link> Driver<L> {
         let Some(job) = self.jobs.get(key) else { return };
         if run.count > 0 {
             job.unended -= run.count as usize;
+            job.forget_attempts(run.first, run.count);
             let body = body[run.start..run.end].to_vec();
             job.job.deliver(Delivery::Results { first: run.first, count: run.count, body });
         }
@@ -156,15 +158,12 @@ impl<L: Link> Driver<L> {
 
     /// Does what user code decided about an item.
     pub(crate) fn answer(&mut self, answer: Answer) {
-        let Answer { key, block, attempts, error } = answer;
-        match error {
-            None if self.jobs.get(key).is_some_and(|job| !job.gave_up) => self.retry(key, block, attempts),
-            None => {
-                // Its job gave up meanwhile.
-                let task = self.jobs.get(key).map_or("", |job| job.job.task);
-                self.fail(key, block.first, Error::Cancelled { task, index: block.first });
-            }
-            Some(error) => self.fail(key, block.first, error),
+        let Answer { key, block, attempts, error, again } = answer;
+        // Its job may have given up meanwhile.
+        if again && self.jobs.get(key).is_some_and(|job| !job.gave_up) {
+            self.retry(key, block, attempts);
+        } else {
+            self.fail(key, block.first, error);
         }
     }
 }
