@@ -131,6 +131,7 @@ const RANKS: [(&str, u32); 22] = [
     ("handshake", 3),
     ("conditions", 3),
     ("task", 2),
+    ("body", 2),
     ("frame", 2),
     ("sys", 1),
     ("error", 1),

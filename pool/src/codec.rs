@@ -80,6 +80,7 @@ pub struct Writer<'b> {
 
 impl<'b> Writer<'b> {
     /// Starts an item at the end of `out`; alignment counts from there.
+    #[inline]
     pub(crate) fn new(out: &'b mut Vec<u8>) -> Self {
         let base = out.len();
         Self { out, base }
@@ -160,6 +161,7 @@ pub struct Reader<'f> {
 
 impl<'f> Reader<'f> {
     /// Starts to read an item; `item` is all of it.
+    #[inline]
     pub(crate) fn new(item: &'f [u8]) -> Self {
         Self { item, at: 0 }
     }
@@ -191,10 +193,11 @@ impl<'f> Reader<'f> {
     }
 
     /// Checks that nothing is left, as is the case when both sides agree on the types.
+    #[inline]
     pub fn finish(&self) -> Result<(), CodecError> {
         match self.item.len() - self.at {
             0 => Ok(()),
-            left => Err(CodecError::new(format!("{left} bytes are left over after the last value"))),
+            left => Err(left_over(left)),
         }
     }
 
@@ -221,6 +224,11 @@ impl<'f> Reader<'f> {
         self.at = end;
         Ok(bytes)
     }
+}
+
+#[cold]
+fn left_over(bytes: usize) -> CodecError {
+    CodecError::new(format!("{bytes} bytes are left over after the last value"))
 }
 
 #[cold]

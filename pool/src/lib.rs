@@ -203,6 +203,7 @@ mod registry;
 mod handshake;
 mod conditions;
 mod task;
+mod body;
 mod frame;
 mod codec;
 mod error;

@@ -60,6 +60,7 @@ pub struct Call<'f, 'w> {
 }
 
 impl<'f, 'w> Call<'f, 'w> {
+    #[inline]
     pub(crate) fn new(
         item: &'f [u8],
         out: &'w mut Vec<u8>,
@@ -70,16 +71,19 @@ impl<'f, 'w> Call<'f, 'w> {
     }
 
     /// The encoded arguments.
+    #[inline]
     pub fn input(&mut self) -> &mut Reader<'f> {
         &mut self.input
     }
 
     /// Says that all arguments are decoded and the function is entered next.
+    #[inline]
     pub fn begin(&mut self) {
         *self.stage = Stage::Running;
     }
 
     /// Says that the function returned, and where its result goes.
+    #[inline]
     pub fn end(&mut self) -> &mut Writer<'w> {
         *self.stage = Stage::Encoding;
         &mut self.output
@@ -87,6 +91,7 @@ impl<'f, 'w> Call<'f, 'w> {
 
     /// Says that the result is encoded, and that only drops are left; `complain` tells what is wrong with a result
     /// that is an `Err`.
+    #[inline]
     pub fn drop_rest(&mut self, complain: impl FnOnce() -> Option<String>) {
         *self.stage = Stage::Dropping;
         if let Some(complaint) = &mut self.complaint {

@@ -99,6 +99,7 @@ pub trait OneArgument: Arguments {
 impl<A> OneArgument for (A,) {
     type Argument = A;
 
+    #[inline]
     fn from_argument(argument: A) -> Self {
         (argument,)
     }
@@ -159,10 +160,12 @@ pub trait Sendable: Sized + 'static {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> Sendable for T {
+    #[inline]
     fn write(&self, out: &mut Writer<'_>) -> Result<(), CodecError> {
         out.value(self)
     }
 
+    #[inline]
     fn read(input: &mut Reader<'_>) -> Result<Self, CodecError> {
         input.value()
     }

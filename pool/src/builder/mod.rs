@@ -354,9 +354,8 @@ fn start_threads(
 }
 
 fn once<T: Task>(_: T, args: &T::Args<'_>) -> Result<Once> {
-    let mut body = Vec::new();
-    source::encode_item::<T>(args, 0, &mut body)?;
-    Ok(Once { task: T::ID, name: T::NAME, body })
+    let block = source::encode_one::<T>(args)?;
+    Ok(Once { task: T::ID, name: T::NAME, block })
 }
 
 fn invalid(option: &'static str, reason: &str) -> Error {

@@ -13,6 +13,8 @@ const CHUNK_TIME: Duration = Duration::from_micros(200);
 const AHEAD: Duration = Duration::from_micros(300);
 /// Below this a chunk is not worth its hand-over, even at the end of a job.
 const SHORTEST: Duration = Duration::from_micros(10);
+/// Chunks that are shorter go to one worker in a row until it has so much more: then results come in a row as well.
+const RUN: Duration = Duration::from_micros(2);
 /// Most items in a chunk.
 const MOST: usize = 8192;
 /// How much larger a chunk may be than the one before.
@@ -94,6 +96,12 @@ impl Rule {
         load.chunks < MOST_CHUNKS
             && load.bytes < MOST_BYTES
             && load.items as f64 * nanos < AHEAD.as_nanos() as f64
+    }
+
+    /// What a worker with this load has in hand, in runs of items that take [`RUN`] together.
+    pub(crate) fn runs(&self, load: Load) -> usize {
+        let nanos = self.nanos_per_item.unwrap_or(f64::INFINITY);
+        (load.items as f64 * (nanos / RUN.as_nanos() as f64).min(1.0)) as usize
     }
 
     /// How many more chunks of `size` items a worker with this load should get.
@@ -187,6 +195,15 @@ mod tests {
         assert_eq!(rule(100_000).room(Load::default(), 1), 3);
         assert_eq!(rule(100_000).room(Load { chunks: 2, items: 2, bytes: 8 }, 1), 1);
         assert_eq!(rule(10).room(Load::default(), 1), MOST_CHUNKS);
+    }
+
+    #[test]
+    fn runs_are_items_if_those_are_long_and_many_items_if_they_are_short() {
+        let load = |items| Load { chunks: 1, items, bytes: 8 };
+        for slow in [Rule::default(), rule(2_000), rule(1_000_000)] {
+            assert_eq!([0, 1, 5].map(|items| slow.runs(load(items))), [0, 1, 5]);
+        }
+        assert_eq!([0, 19, 20, 45].map(|items| rule(100).runs(load(items))), [0, 0, 1, 2]);
     }
 
     #[test]

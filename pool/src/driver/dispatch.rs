@@ -12,8 +12,8 @@ use crate::driver::workers::{Slot, Watched, Worker};
 use crate::error::{Error, Part};
 use crate::frame::{FrameHeader, Kind};
 use crate::id::JobKey;
+use crate::job::Demand;
 use crate::job::block::Block;
-use crate::job::{Delivery, Demand};
 use crate::transport::link::Link;
 
 /// How long a worker may make no progress before chunks that are queued at it go to idle ones.
@@ -61,6 +61,7 @@ impl<L: Link> Driver<L> {
                 chunk: worker.in_flight.next_number(),
                 task_or_nanos: job.task.raw(),
                 count: block.count,
+                shape: block.shape.to_raw(),
                 failed: if limits.is_set() { FrameHeader::TIMED } else { 0 },
                 ..FrameHeader::new(Kind::Run)
             };
@@ -89,16 +90,17 @@ impl<L: Link> Driver<L> {
     }
 
     /// The worker that should get the next chunk of a task with this rule: one that has nothing, and of those the one
-    /// that had something last, because it may still be awake; else the one with the least.
+    /// that had something last, because it may still be awake; else the one with the least, but what is short goes to the
+    /// same one in [runs](Rule::runs).
     fn pick(&self, rule: &Rule) -> Option<usize> {
-        let mut best: Option<(usize, (usize, u64))> = None;
+        let mut best: Option<(usize, (bool, usize, u64))> = None;
         for (place, slot) in self.slots.iter().enumerate() {
             let Some(worker) = &slot.worker else { continue };
             let load = worker.in_flight.load();
             if !worker.takes_more() || !rule.has_room(load) {
                 continue;
             }
-            let rank = (load.items, u64::MAX - worker.last_used);
+            let rank = (load.chunks > 0, rule.runs(load), u64::MAX - worker.last_used);
             if best.is_none_or(|(_, other)| rank < other) {
                 best = Some((place, rank));
             }
@@ -114,7 +116,7 @@ impl<L: Link> Driver<L> {
         for index in block.first..block.first + block.count as usize {
             let source = CodecError::new(reason.clone());
             let error = Error::Encode { task: job.job.task, index, part: Part::Argument, source };
-            job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
+            job.job.deliver_failure(index, error);
         }
         if job.fails_fast {
             self.give_up_rest(key);

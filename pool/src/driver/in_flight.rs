@@ -324,7 +324,8 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Kind, Status, append_entry};
+    use crate::body::Batch;
+    use crate::frame::Kind;
 
     const JOB: JobKey = JobKey { place: 0, turn: 1 };
 
@@ -332,11 +333,11 @@ mod tests {
         let mut in_flight = InFlight::default();
         let mut first = 100;
         for size in sizes {
-            let mut body = Vec::new();
+            let mut batch = Batch::default();
             for _ in 0..*size {
-                append_entry::<()>(&mut body, |_| Ok(Status::Ok)).unwrap();
+                batch.append(|_| Ok::<(), ()>(())).unwrap();
             }
-            in_flight.insert(JOB, Block::take(first, *size, &mut body), Sent(0), Limits::default());
+            in_flight.insert(JOB, Block::take(first, &mut batch), Sent(0), Limits::default());
             first += *size as usize;
         }
         in_flight

@@ -21,11 +21,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::body::{Entries, Shape};
 use crate::error::Error;
-use crate::frame::{Entries, FrameHeader, Kind, Status};
+use crate::frame::{FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
-use crate::job::{Delivery, Job, Rest, sink};
+use crate::job::{Job, Rest, Results, sink};
 use crate::transport::link::{Corrupt, Link};
 use chunk::Rule;
 use in_flight::Completed;
@@ -36,13 +37,16 @@ pub(crate) use retries::{Question, RetryIf};
 use timers::Timers;
 use workers::{Slot, State};
 
+/// Bytes that are kept to receive the next frame's body.
+const MOST_KEPT: usize = 64 << 10;
+
 /// A call that every worker makes once: the initializer or the finalizer.
 #[derive(Clone, Debug)]
 pub(crate) struct Once {
     pub(crate) task: TaskId,
     pub(crate) name: &'static str,
-    /// One entry: the encoded arguments.
-    pub(crate) body: Vec<u8>,
+    /// One item: the encoded arguments.
+    pub(crate) block: Block,
 }
 
 /// What a driver is told when it is made.
@@ -101,6 +105,8 @@ pub(crate) struct Driver<L> {
     timers: Timers,
     /// Some worker got ready, so that the initializer can work.
     any_was_ready: bool,
+    /// Where the bodies of frames are received.
+    body: Vec<u8>,
 }
 
 impl<L: Link> Driver<L> {
@@ -117,6 +123,7 @@ impl<L: Link> Driver<L> {
             leave_again: false,
             timers: Timers::default(),
             any_was_ready: false,
+            body: Vec::new(),
         }
     }
 
@@ -299,16 +306,20 @@ impl<L: Link> Driver<L> {
             if !worker.link.has_more() || worker.corrupt.is_some() {
                 break;
             }
-            let mut body = Vec::new();
+            let mut body = std::mem::take(&mut self.body);
+            body.clear();
             let received = worker.link.receive(&mut body);
             progress = true;
             worker.unrung = true;
             worker.is_full = false;
             let taken = match received {
-                Ok(Some(header)) => self.take_in(place, header, body),
+                Ok(Some(header)) => self.take_in(place, header, &mut body),
                 Ok(None) => Ok(()),
                 Err(corrupt) => Err(corrupt),
             };
+            if body.capacity() <= MOST_KEPT {
+                self.body = body;
+            }
             if let Err(Corrupt(reason)) = taken {
                 self.give_worker_up(place, reason);
             }
@@ -316,12 +327,12 @@ impl<L: Link> Driver<L> {
         progress
     }
 
-    fn take_in(&mut self, place: usize, header: FrameHeader, body: Vec<u8>) -> Result<(), Corrupt> {
+    fn take_in(&mut self, place: usize, header: FrameHeader, body: &mut Vec<u8>) -> Result<(), Corrupt> {
         let Some(worker) = &mut self.slots[place].worker else { return Ok(()) };
         match header.kind() {
             Some(Kind::Done) => {
                 worker.watched = None;
-                let completed = worker.in_flight.complete(&header, is_skipped(&header, &body))?;
+                let completed = worker.in_flight.complete(&header, is_skipped(&header, body))?;
                 self.settle(completed, &header, body);
                 if header.revoked == FrameHeader::SPENT {
                     self.send_away(place);
@@ -337,7 +348,7 @@ impl<L: Link> Driver<L> {
                 Ok(())
             }
             Some(Kind::Refused) if !worker.was_ready => {
-                let Some((entry, bytes)) = Entries::new(&body).next() else {
+                let Some((entry, bytes)) = Entries::new(body).next() else {
                     return Err(Corrupt("a refusal without a reason".to_owned()));
                 };
                 worker.refusal = Some(sink::refusal(entry.status, bytes));
@@ -348,7 +359,7 @@ impl<L: Link> Driver<L> {
     }
 
     /// Delivers results to their job.
-    fn settle(&mut self, completed: Option<Completed>, header: &FrameHeader, body: Vec<u8>) {
+    fn settle(&mut self, completed: Option<Completed>, header: &FrameHeader, body: &mut Vec<u8>) {
         let Some(completed) = completed else { return };
         let (key, first) = (completed.job, completed.first);
         let Some(job) = self.jobs.get(key) else { return };
@@ -357,17 +368,18 @@ impl<L: Link> Driver<L> {
             self.jobs.queue(key);
             return;
         }
-        if !is_skipped(header, &body) {
+        if !is_skipped(header, body) {
             let rule = &mut self.rule_list[job.rule as usize];
             rule.learn(header.count, header.task_or_nanos);
             rule.settle();
         }
         if completed.decided.is_some() || header.failed > 0 && job.retry_if().is_some() {
-            return self.settle_one_by_one(&completed, header, &body);
+            return self.settle_one_by_one(&completed, header, body);
         }
         job.unended -= header.count as usize;
         job.forget_attempts(first, header.count);
-        job.job.deliver(Delivery::Results { first, count: header.count, body });
+        let (count, shape) = (header.count, Shape::from_raw(header.shape));
+        job.job.deliver(Results { first, count, shape }, body);
         if header.failed > 0 && job.fails_fast {
             self.give_up_rest(key);
         }

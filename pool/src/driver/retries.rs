@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::body::{Items, Shape};
 use crate::driver::Driver;
 use crate::driver::in_flight::Completed;
 use crate::error::Error;
-use crate::frame::{Entries, FrameHeader, Status};
+use crate::frame::{FrameHeader, Status};
 use crate::id::JobKey;
 use crate::job::block::Block;
-use crate::job::{Delivery, callback, sink};
+use crate::job::{Results, callback, sink};
 use crate::transport::link::Link;
 
 /// The pause before the first retry of an item; it doubles each time.
@@ -84,7 +85,7 @@ impl<L: Link> Driver<L> {
         let Some(job) = self.jobs.get(key) else { return };
         job.unended -= 1;
         job.forget_attempts(index, 1);
-        job.job.deliver(Delivery::Failed { index, error: Box::new(error) });
+        job.job.deliver_failure(index, error);
         if job.fails_fast {
             self.give_up_rest(key);
         }
@@ -106,36 +107,37 @@ impl<L: Link> Driver<L> {
     pub(super) fn settle_one_by_one(&mut self, completed: &Completed, header: &FrameHeader, body: &[u8]) {
         let Completed { job: key, first, decided, .. } = *completed;
         let mut run = Run { first, start: 0, end: 0, count: 0 };
-        let mut entries = Entries::new(body);
+        let shape = Shape::from_raw(header.shape);
+        let mut items = Items::new(shape, header.count, body);
         let mut any_failed = false;
         for offset in 0..header.count {
-            let Some((entry, bytes)) = entries.next() else { break };
+            let Some((entry, bytes)) = items.next() else { break };
             let index = first + offset as usize;
             let failed = !matches!(entry.status, Status::Ok | Status::Skipped);
             let is_decided = decided == Some(offset);
             if is_decided || failed && self.ask(completed, offset, entry.status, bytes) {
-                self.deliver_run(key, &run, body);
-                run = Run { first: index + 1, start: entries.position(), end: entries.position(), count: 0 };
+                self.deliver_run(key, &run, shape, body);
+                run = Run { first: index + 1, start: items.position(), end: items.position(), count: 0 };
             } else {
                 any_failed |= entry.status != Status::Ok;
-                run.end = entries.position();
+                run.end = items.position();
                 run.count += 1;
             }
         }
-        self.deliver_run(key, &run, body);
+        self.deliver_run(key, &run, shape, body);
         if any_failed && self.jobs.get(key).is_some_and(|job| job.fails_fast) {
             self.give_up_rest(key);
         }
         self.notify_and_close(key);
     }
 
-    fn deliver_run(&mut self, key: JobKey, run: &Run, body: &[u8]) {
+    fn deliver_run(&mut self, key: JobKey, run: &Run, shape: Shape, body: &[u8]) {
         let Some(job) = self.jobs.get(key) else { return };
         if run.count > 0 {
             job.unended -= run.count as usize;
             job.forget_attempts(run.first, run.count);
-            let body = body[run.start..run.end].to_vec();
-            job.job.deliver(Delivery::Results { first: run.first, count: run.count, body });
+            let results = Results { first: run.first, count: run.count, shape };
+            job.job.deliver(results, &mut body[run.start..run.end].to_vec());
         }
     }
 

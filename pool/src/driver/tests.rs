@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::workers::Detached;
 use super::*;
+use crate::body::{Batch, Items};
 use crate::exit::Exit;
-use crate::frame::{Status, append_entry};
 use crate::handshake::Complaint;
+use crate::job::Delivery;
 use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 
 const TASK: TaskId = TaskId::of("tests::echo");
@@ -48,15 +49,15 @@ pub(super) fn numbers(
 }
 
 pub(super) fn block(first: u8, count: u8) -> Block {
-    let mut body = Vec::new();
+    let mut batch = Batch::default();
     for number in first..first + count {
-        append_entry::<()>(&mut body, |out| {
+        let fill = |out: &mut Vec<u8>| {
             out.push(number);
-            Ok(Status::Ok)
-        })
-        .expect("filling cannot fail");
+            Ok::<(), ()>(())
+        };
+        batch.append(fill).expect("filling cannot fail");
     }
-    Block::take(first as usize, u32::from(count), &mut body)
+    Block::take(first as usize, &mut batch)
 }
 
 pub(super) fn chunks_of(size: u32) -> JobOptions {
@@ -70,8 +71,8 @@ pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
     for delivery in one.into_iter().chain(more) {
         match delivery {
             Delivery::Failed { index, error } => all.push((index, Err(error.to_string()))),
-            Delivery::Results { first, body, .. } => {
-                for (offset, (entry, bytes)) in Entries::new(&body).enumerate() {
+            Delivery::Results { results: Results { first, count, shape }, body } => {
+                for (offset, (entry, bytes)) in Items::new(shape, count, &body).enumerate() {
                     let value = bytes.first().copied().ok_or(format!("{:?}", entry.status));
                     all.push((
                         first + offset,
@@ -90,7 +91,12 @@ fn delivered_count(job: &Job) -> usize {
     let (one, more) = job.take();
     let all: Vec<_> = one.into_iter().chain(more).collect();
     let count = all.iter().map(Delivery::count).sum();
-    all.into_iter().for_each(|delivery| job.deliver(delivery));
+    for delivery in all {
+        match delivery {
+            Delivery::Failed { index, error } => job.deliver_failure(index, *error),
+            Delivery::Results { results, mut body } => job.deliver(results, &mut body),
+        }
+    }
     count
 }
 
@@ -383,7 +389,7 @@ fn a_refused_initializer_ends_the_pool_with_its_reason() {
 }
 
 fn with_initializer(workers: usize) -> Driver<InMemoryLink> {
-    let once = Once { task: TASK, name: "tests::init", body: Vec::new() };
+    let once = Once { task: TASK, name: "tests::init", block: block(0, 1) };
     Driver::new(workers, Rules { initializer: Some(once), ..Rules::default() })
 }
 

@@ -100,15 +100,7 @@ pub(crate) struct Detached {
 impl<L: Link> Driver<L> {
     /// Puts a new worker into an empty place and tells it to start.
     pub(crate) fn attach(&mut self, place: usize, mut link: L, pid: u32) {
-        let mut header = FrameHeader::new(Kind::Start);
-        let body = match &self.rules.initializer {
-            Some(once) => {
-                header.task_or_nanos = once.task.raw();
-                header.count = 1;
-                &once.body[..]
-            }
-            None => &[],
-        };
+        let (header, body) = frame(Kind::Start, self.rules.initializer.as_ref());
         let mut corrupt = None;
         if let Err(error) = link.try_send(header, body) {
             corrupt = Some(format!("no shared memory for the initializer's arguments: {error}"));
@@ -155,7 +147,7 @@ impl<L: Link> Driver<L> {
             ended.exit = Exit::Corrupt(reason);
         } else if let Some(header) = worker.link.recover(&mut body) {
             if let Ok(completed) = worker.in_flight.complete(&header, super::is_skipped(&header, &body)) {
-                self.settle(completed, &header, body);
+                self.settle(completed, &header, &mut body);
             }
         }
         // What a halted worker said after that it did not mean.
@@ -281,15 +273,7 @@ impl<L: Link> Driver<L> {
 
     /// False if there is no room to say so; then the worker gets nothing more, and it is tried again.
     fn tell_to_leave(worker: &mut Worker<L>, finalizer: Option<&Once>) -> bool {
-        let mut header = FrameHeader::new(Kind::Exit);
-        let body = match finalizer {
-            Some(once) => {
-                header.task_or_nanos = once.task.raw();
-                header.count = 1;
-                &once.body[..]
-            }
-            None => &[],
-        };
+        let (header, body) = frame(Kind::Exit, finalizer);
         worker.quota = 0;
         if !matches!(worker.link.try_send(header, body), Ok(Some(_))) {
             return false;
@@ -297,6 +281,18 @@ impl<L: Link> Driver<L> {
         worker.state = State::Leaving;
         worker.link.ring();
         true
+    }
+}
+
+/// A frame that has a worker make a call, if there is one to make.
+fn frame(kind: Kind, once: Option<&Once>) -> (FrameHeader, &[u8]) {
+    let header = FrameHeader::new(kind);
+    match once {
+        Some(Once { task, block, .. }) => {
+            let (task_or_nanos, count, shape) = (task.raw(), block.count, block.shape.to_raw());
+            (FrameHeader { task_or_nanos, count, shape, ..header }, block.bytes())
+        }
+        None => (header, &[]),
     }
 }
 

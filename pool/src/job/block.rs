@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::frame::Entries;
+use crate::body::{Batch, Items, Shape, Taken};
 
 /// Consecutive items of a job as bytes. Cheap to cut: the parts share the bytes, which stay until
 /// every part has ended, so that items of a worker that dies can be sent again.
@@ -11,6 +11,7 @@ pub(crate) struct Block {
     /// Place of the first item in the job.
     pub(crate) first: usize,
     pub(crate) count: u32,
+    pub(crate) shape: Shape,
     payload: Payload,
     start: usize,
     end: usize,
@@ -24,20 +25,27 @@ enum Payload {
 }
 
 /// From here on a copy costs more than an allocation.
-const LARGE: usize = 32 << 10;
+const LARGE: usize = 1 << 10;
+
+/// Blocks of many short items have less than this.
+const USUAL: usize = 64 << 10;
 
 impl Block {
-    /// Takes the entries in `body`, and leaves it empty: with its capacity unless the block keeps it.
-    pub(crate) fn take(first: usize, count: u32, body: &mut Vec<u8>) -> Self {
-        let end = body.len();
-        let payload = if end < LARGE {
-            let payload = Payload::Small(Arc::from(&body[..]));
-            body.clear();
-            payload
+    /// Takes the items of `batch`, and leaves it empty: with its memory unless the block keeps that.
+    pub(crate) fn take(first: usize, batch: &mut Batch) -> Self {
+        let Taken { count, shape, start, bytes } = batch.take();
+        let size = bytes.len() - start;
+        if size < LARGE {
+            let payload = Payload::Small(Arc::from(&bytes[start..]));
+            bytes.clear();
+            Self { first, count, shape, payload, start: 0, end: size }
         } else {
-            Payload::Large(Arc::new(std::mem::take(body)))
-        };
-        Self { first, count, payload, start: 0, end }
+            let end = bytes.len();
+            // The next block is probably like this one.
+            let next = Vec::with_capacity(if end < USUAL { end } else { 0 });
+            let payload = Payload::Large(Arc::new(std::mem::replace(bytes, next)));
+            Self { first, count, shape, payload, start, end }
+        }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -54,15 +62,7 @@ impl Block {
         if self.count <= items && self.end - self.start <= bytes || self.count == 1 {
             return None;
         }
-        let mut entries = Entries::new(self.bytes());
-        let (mut count, mut size) = (0, 0);
-        while count < items.max(1) && entries.next().is_some() {
-            if count > 0 && entries.position() > bytes {
-                break;
-            }
-            count += 1;
-            size = entries.position();
-        }
+        let (count, size) = self.measure(items.max(1), bytes);
         if count == self.count {
             return None;
         }
@@ -71,6 +71,26 @@ impl Block {
         self.count -= count;
         self.start += size;
         Some(front)
+    }
+
+    /// How many items, up to `items`, fit into `bytes` bytes, at least one; and their bytes.
+    fn measure(&self, items: u32, bytes: usize) -> (u32, usize) {
+        if let Some(stride) = self.shape.stride() {
+            let fit =
+                bytes.checked_div(stride).map_or(u32::MAX, |fit| u32::try_from(fit).unwrap_or(u32::MAX));
+            let count = self.count.min(items).min(fit.max(1));
+            return (count, count as usize * stride);
+        }
+        let mut entries = Items::new(self.shape, self.count, self.bytes());
+        let (mut count, mut size) = (0, 0);
+        while count < items && entries.next().is_some() {
+            if count > 0 && entries.position() > bytes {
+                break;
+            }
+            count += 1;
+            size = entries.position();
+        }
+        (count, size)
     }
 
     /// Items `first..first + count` of the block; `None` if that is none.
@@ -97,22 +117,21 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Status, append_entry};
 
     fn block(items: &[&[u8]]) -> Block {
-        let mut body = Vec::new();
+        let mut batch = Batch::default();
         for item in items {
-            append_entry::<()>(&mut body, |out| {
+            let fill = |out: &mut Vec<u8>| {
                 out.extend_from_slice(item);
-                Ok(Status::Ok)
-            })
-            .unwrap();
+                Ok::<(), ()>(())
+            };
+            batch.append(fill).unwrap();
         }
-        Block::take(10, items.len() as u32, &mut body)
+        Block::take(10, &mut batch)
     }
 
     fn items(block: &Block) -> Vec<Vec<u8>> {
-        Entries::new(block.bytes()).map(|(_, bytes)| bytes.to_vec()).collect()
+        Items::new(block.shape, block.count, block.bytes()).map(|(_, bytes)| bytes.to_vec()).collect()
     }
 
     #[test]
@@ -127,11 +146,25 @@ mod tests {
     }
 
     #[test]
+    fn splitting_keeps_every_item_that_is_packed() {
+        let mut rest = block(&[b"a", b"b", b"c", b"d"]);
+        assert_eq!(rest.shape, Shape::Packed(1));
+        let front = rest.split_front(3, usize::MAX).unwrap();
+        assert_eq!(items(&front), [b"a", b"b", b"c"]);
+        assert_eq!((rest.first, items(&rest)), (13, vec![b"d".to_vec()]));
+        let empty = block(&[b"", b"", b""]);
+        assert_eq!(empty.clone().part(1, 1).map(|part| (part.first, part.count)), Some((11, 1)));
+        assert_eq!(empty.skip(2).map(|rest| (rest.first, rest.count)), Some((12, 1)));
+    }
+
+    #[test]
     fn bytes_bound_a_part_but_one_item_always_goes() {
-        let mut rest = block(&[&[1; 40], &[2; 40], &[3; 40]]);
-        assert_eq!(rest.split_front(3, 100).unwrap().count, 2);
-        let mut rest = block(&[&[1; 40], &[2; 40]]);
-        assert_eq!(rest.split_front(3, 10).unwrap().count, 1);
+        for last in [40, 41] {
+            let mut rest = block(&[&[1; 40], &[2; 40], &vec![3; last]]);
+            assert_eq!(rest.split_front(3, 100).unwrap().count, 2);
+            let mut rest = block(&[&[1; 40], &vec![2; last]]);
+            assert_eq!(rest.split_front(3, 10).unwrap().count, 1);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::Delivery;
 use crate::job::sink;
 use crate::job::stream::{Next, Stream};
@@ -33,9 +33,12 @@ use crate::task::Task;
 #[must_use = "nothing runs until the results are asked for"]
 pub struct Imap<'p, R> {
     stream: Stream<'p>,
-    ready: VecDeque<Result<R>>,
-    unpack: fn(Delivery, &mut VecDeque<Result<R>>),
+    ready: Ready<R>,
+    unpack: fn(Delivery, &mut Ready<R>),
 }
+
+/// Results that came and were not taken. An error is many times as large as most results.
+type Ready<R> = VecDeque<std::result::Result<R, Box<Error>>>;
 
 impl<R> fmt::Debug for Imap<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,9 +48,9 @@ impl<R> fmt::Debug for Imap<'_, R> {
 
 impl<'p, R> Imap<'p, R> {
     pub(crate) fn new<T: Task<Output = R>>(stream: Stream<'p>) -> Self {
-        let unpack = |delivery: Delivery, ready: &mut VecDeque<Result<R>>| {
+        let unpack = |delivery: Delivery, ready: &mut Ready<R>| {
             ready.reserve(delivery.count());
-            sink::unpack::<T>(delivery, |result| ready.push_back(result));
+            sink::unpack::<T>(delivery, |result| ready.push_back(result.map_err(Box::new)));
         };
         Self { stream, ready: VecDeque::new(), unpack }
     }
@@ -84,7 +87,7 @@ impl<'p, R> Imap<'p, R> {
         loop {
             if let Some(result) = self.ready.pop_front() {
                 self.stream.consume(1);
-                return Some(Some(result));
+                return Some(Some(result.map_err(|error| *error)));
             }
             match self.stream.next(deadline) {
                 Next::Delivery(delivery) => (self.unpack)(delivery, &mut self.ready),

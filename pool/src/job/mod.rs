@@ -19,6 +19,7 @@ use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use crate::body::Shape;
 use crate::error::Error;
 use crate::id::JobKey;
 use block::Block;
@@ -26,25 +27,51 @@ use block::Block;
 /// What ended: results of consecutive items as bytes, or one item that failed outside its worker.
 #[derive(Debug)]
 pub(crate) enum Delivery {
-    /// A body of entries, the first of which is for item `first`.
-    Results { first: usize, count: u32, body: Vec<u8> },
+    /// A body of outcomes.
+    Results { results: Results, body: Vec<u8> },
     /// This item has no bytes.
     Failed { index: usize, error: Box<Error> },
 }
 
+/// Which outcomes lie in a body, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Results {
+    /// Place in the job of the first of them.
+    pub(crate) first: usize,
+    pub(crate) count: u32,
+    pub(crate) shape: Shape,
+}
+
+/// Bytes up to which deliveries are joined.
+const MOST_ABSORBED: usize = 4 << 10;
+
 impl Delivery {
     pub(crate) fn first(&self) -> usize {
         match self {
-            Delivery::Results { first, .. } => *first,
+            Delivery::Results { results, .. } => results.first,
             Delivery::Failed { index, .. } => *index,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         match self {
-            Delivery::Results { count, .. } => *count as usize,
+            Delivery::Results { results, .. } => results.count as usize,
             Delivery::Failed { .. } => 1,
         }
+    }
+
+    /// Appends results that come right behind these and lie alike, unless they are many already: then it costs more to
+    /// copy them than to handle them apart.
+    fn absorb(&mut self, next: &Results, bytes: &[u8]) -> bool {
+        let Delivery::Results { results, body } = self else { return false };
+        let fits = body.len() + bytes.len() <= MOST_ABSORBED
+            && results.shape == next.shape
+            && results.first + results.count as usize == next.first;
+        if fits {
+            body.extend_from_slice(bytes);
+            results.count += next.count;
+        }
+        fits
     }
 
     /// Bytes held.
@@ -71,6 +98,16 @@ struct State {
     more: Vec<Delivery>,
     aborted: Option<Box<Error>>,
     waiting: Option<Box<Waiting>>,
+}
+
+impl State {
+    fn push(&mut self, delivery: Delivery) {
+        if self.one.is_none() && self.more.is_empty() {
+            self.one = Some(delivery);
+        } else {
+            self.more.push(delivery);
+        }
+    }
 }
 
 /// Who wants to know.
@@ -108,13 +145,20 @@ impl Job {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Driver: hands something over. Whoever waits learns it from [`notify`](Self::notify).
-    pub(crate) fn deliver(&self, delivery: Delivery) {
+    /// Driver: hands an item over that has no bytes. Whoever waits learns it from [`notify`](Self::notify).
+    pub(crate) fn deliver_failure(&self, index: usize, error: Error) {
+        self.state().push(Delivery::Failed { index, error: Box::new(error) });
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Driver: hands results over; the same. May leave `body` as it is, to be used again.
+    pub(crate) fn deliver(&self, results: Results, body: &mut Vec<u8>) {
         let mut state = self.state();
-        if state.one.is_none() && state.more.is_empty() {
-            state.one = Some(delivery);
-        } else {
-            state.more.push(delivery);
+        let State { one, more, .. } = &mut *state;
+        let last = more.last_mut().or(one.as_mut());
+        if !last.is_some_and(|last| last.absorb(&results, body)) {
+            let body = if body.len() < MOST_ABSORBED { body.to_vec() } else { std::mem::take(body) };
+            state.push(Delivery::Results { results, body });
         }
         drop(state);
         self.news.store(true, Ordering::Release);

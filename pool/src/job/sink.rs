@@ -3,26 +3,13 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::body::{EntryHeader, Items};
 use crate::codec::{self, CodecError, Reader};
 use crate::error::{Error, Part, Result};
-use crate::frame::{Entries, Status};
+use crate::frame::Status;
 use crate::handshake::{Complaint, PanicReport};
-use crate::job::{Delivery, Job};
+use crate::job::{Delivery, Job, Results};
 use crate::task::Task;
-
-/// Decodes one outcome.
-fn decode<T: Task>(index: usize, status: Status, bytes: &[u8]) -> Result<T::Output> {
-    if status != Status::Ok {
-        return Err(failure(T::NAME, index, status, bytes));
-    }
-    let decoded = catch_unwind(AssertUnwindSafe(|| T::decode(&mut Reader::new(bytes))));
-    decoded
-        .unwrap_or_else(|payload| {
-            std::mem::forget(payload);
-            Err(CodecError::new("the result's `Deserialize` implementation panicked"))
-        })
-        .map_err(|source| Error::Decode { task: T::NAME, index, part: Part::Result, source })
-}
 
 /// The error that a status other than `Ok` stands for.
 pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Error {
@@ -67,12 +54,47 @@ pub(crate) fn refusal(status: Status, bytes: &[u8]) -> Complaint {
 pub(crate) fn unpack<T: Task>(delivery: Delivery, mut each: impl FnMut(Result<T::Output>)) {
     match delivery {
         Delivery::Failed { error, .. } => each(Err(*error)),
-        Delivery::Results { first, body, .. } => {
-            for (offset, (entry, bytes)) in Entries::new(&body).enumerate() {
-                each(decode::<T>(first + offset, entry.status, bytes));
+        Delivery::Results { results: Results { first, count, shape }, body } => {
+            match Items::new(shape, count, &body) {
+                Items::Packed(items) => decode_all::<T>(first, items, &mut each),
+                Items::Entries(items) => decode_all::<T>(first, items, &mut each),
             }
         }
     }
+}
+
+/// Decodes outcomes of consecutive items. One guard for all of them costs less than one for each; behind one
+/// whose decoding panics it goes on.
+fn decode_all<'b, T: Task>(
+    first: usize,
+    mut items: impl Iterator<Item = (EntryHeader, &'b [u8])>,
+    each: &mut impl FnMut(Result<T::Output>),
+) {
+    let mut index = first;
+    loop {
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            for (header, bytes) in items.by_ref() {
+                let outcome = match header.status {
+                    Status::Ok => {
+                        T::decode(&mut Reader::new(bytes)).map_err(|source| undecodable::<T>(index, source))
+                    }
+                    status => Err(failure(T::NAME, index, status, bytes)),
+                };
+                each(outcome);
+                index += 1;
+            }
+        }));
+        let Err(payload) = decoded else { return };
+        // It may panic when it is dropped.
+        std::mem::forget(payload);
+        let source = CodecError::new("the result's `Deserialize` implementation panicked");
+        each(Err(undecodable::<T>(index, source)));
+        index += 1;
+    }
+}
+
+fn undecodable<T: Task>(index: usize, source: CodecError) -> Error {
+    Error::Decode { task: T::NAME, index, part: Part::Result, source }
 }
 
 /// The result of a job of one item.
@@ -167,9 +189,10 @@ impl InOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::Shape;
 
     fn delivery(first: usize, count: u32) -> Delivery {
-        Delivery::Results { first, count, body: Vec::new() }
+        Delivery::Results { results: Results { first, count, shape: Shape::Entries }, body: Vec::new() }
     }
 
     #[test]

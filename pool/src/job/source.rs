@@ -1,10 +1,12 @@
 //! Reads the caller's items and encodes them, a chunk at a time, on the caller's thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::body::Batch;
 use crate::codec::{CodecError, Writer};
 use crate::error::{Error, Part};
-use crate::frame::{Status, append_entry};
 use crate::job::Demand;
 use crate::job::block::Block;
 use crate::task::Task;
@@ -41,93 +43,122 @@ impl Feed for Nothing {
     }
 }
 
-/// The input of a job of task `T`.
-pub(crate) struct Source<'a, T: Task, I: Iterator> {
+/// The input of a job of task `T`; `F` makes arguments of an item.
+pub(crate) struct Source<T, I, F> {
+    task: PhantomData<fn(T)>,
     items: I,
-    to_args: fn(I::Item) -> T::Args<'a>,
+    to_args: F,
     /// Place of the next item to be read.
     next: usize,
     /// Encoded items for the next block; one that was too many stays here alone.
-    body: Vec<u8>,
-    count: u32,
+    batch: Batch,
+    /// An item is being encoded, so that a panic is its failure and not the caller's.
+    encodes: bool,
     failed: Option<Error>,
     ended: bool,
 }
 
-impl<'a, T: Task, I: Iterator> Source<'a, T, I> {
-    pub(crate) fn new(items: I, to_args: fn(I::Item) -> T::Args<'a>) -> Self {
-        Self { items, to_args, next: 0, body: Vec::new(), count: 0, failed: None, ended: false }
-    }
-
-    fn block(&mut self) -> Fed {
-        let count = std::mem::take(&mut self.count);
-        Fed::Block(Block::take(self.next - count as usize, count, &mut self.body))
-    }
-}
-
-impl<T: Task, I: Iterator> Feed for Source<'_, T, I> {
-    fn feed(&mut self, demand: Demand) -> Fed {
-        if let Some(error) = self.failed.take() {
-            return Fed::Failed(error.index().unwrap_or_default(), error);
+impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
+    pub(crate) fn new(items: I, to_args: F) -> Self {
+        Self {
+            task: PhantomData,
+            items,
+            to_args,
+            next: 0,
+            batch: Batch::default(),
+            encodes: false,
+            failed: None,
+            ended: false,
         }
-        while !self.ended && (self.count as usize) < demand.items && self.body.len() < demand.bytes {
+    }
+
+    /// Reads and encodes items until there are enough, one fails or there are no more. Panics of what the user wrote
+    /// go through: one guard for all items costs less than one for each.
+    fn fill(&mut self, demand: Demand) -> Result<(), CodecError> {
+        while (self.batch.count() as usize) < demand.items && self.batch.size() < demand.bytes {
             let Some(item) = self.items.next() else {
                 self.ended = true;
                 break;
             };
             let args = (self.to_args)(item);
-            let before = self.body.len();
-            let index = self.next;
+            self.encodes = true;
+            let encoded = self.batch.append(|out| T::encode(&args, &mut Writer::new(out)));
+            self.encodes = false;
+            encoded?;
             self.next += 1;
-            if let Err(error) = encode_item::<T>(&args, index, &mut self.body) {
-                if self.count == 0 {
-                    return Fed::Failed(index, error);
-                }
-                self.next -= 1;
-                let block = self.block();
-                self.next += 1;
-                self.failed = Some(error);
-                return block;
-            }
-            if self.count > 0 && self.body.len() > demand.bytes {
-                // This one goes alone, or with the next ones.
-                let one_too_many = self.body.split_off(before);
-                self.next -= 1;
-                let block = self.block();
-                self.next += 1;
-                self.body = one_too_many;
-                self.count = 1;
-                return block;
-            }
-            self.count += 1;
         }
-        if self.count > 0 { self.block() } else { Fed::End }
+        Ok(())
+    }
+
+    /// What there is; if the last item made it too much, that one goes alone, or with the next ones.
+    fn block(&mut self, most_bytes: usize) -> Fed {
+        let is_too_much = self.batch.count() > 1 && self.batch.size() > most_bytes;
+        let rest = is_too_much.then(|| self.batch.split_last());
+        let left = rest.as_ref().map_or(0, Batch::count);
+        let first = self.next - (self.batch.count() + left) as usize;
+        let block = Block::take(first, &mut self.batch);
+        if let Some(rest) = rest {
+            self.batch = rest;
+        }
+        Fed::Block(block)
+    }
+}
+
+impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T, I, F> {
+    fn feed(&mut self, demand: Demand) -> Fed {
+        if self.failed.is_none() && !self.ended {
+            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(demand)));
+            let failure = match filled {
+                Ok(Ok(())) => None,
+                Ok(Err(source)) => Some(source),
+                Err(payload) if self.encodes => {
+                    self.encodes = false;
+                    self.batch.abandon();
+                    Some(panicked(payload))
+                }
+                Err(payload) => resume_unwind(payload),
+            };
+            self.failed = failure.map(|source| unencodable::<T>(self.next, source));
+        }
+        if self.batch.count() > 0 {
+            return self.block(demand.bytes);
+        }
+        match self.failed.take() {
+            Some(error) => {
+                self.next += 1;
+                Fed::Failed(self.next - 1, error)
+            }
+            None => Fed::End,
+        }
     }
 
     fn remaining(&self) -> Option<usize> {
+        let encoded = self.batch.count() as usize;
         match self.items.size_hint() {
-            _ if self.ended => Some(self.count as usize),
-            (least, Some(most)) if least == most => Some(least + self.count as usize),
+            _ if self.ended => Some(encoded),
+            (least, Some(most)) if least == most => Some(least + encoded),
             _ => None,
         }
     }
 }
 
-/// Appends one item's entry; user code that panics while it is encoded fails only this item.
-pub(crate) fn encode_item<T: Task>(
-    args: &T::Args<'_>,
-    index: usize,
-    body: &mut Vec<u8>,
-) -> Result<(), Error> {
-    append_entry(body, |out| {
-        match catch_unwind(AssertUnwindSafe(|| T::encode(args, &mut Writer::new(out)))) {
-            Ok(Ok(())) => Ok(Status::Ok),
-            Ok(Err(source)) => Err(source),
-            Err(payload) => {
-                std::mem::forget(payload);
-                Err(CodecError::new("the argument's `Serialize` implementation panicked"))
-            }
-        }
-    })
-    .map_err(|source| Error::Encode { task: T::NAME, index, part: Part::Argument, source })
+/// Encodes a job's only item; user code that panics meanwhile fails only this item.
+pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>) -> Result<Block, Error> {
+    let mut batch = Batch::default();
+    let encoded =
+        catch_unwind(AssertUnwindSafe(|| batch.append(|out| T::encode(args, &mut Writer::new(out)))));
+    match encoded.unwrap_or_else(|payload| Err(panicked(payload))) {
+        Ok(()) => Ok(Block::take(0, &mut batch)),
+        Err(source) => Err(unencodable::<T>(0, source)),
+    }
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> CodecError {
+    // It may panic when it is dropped.
+    std::mem::forget(payload);
+    CodecError::new("the argument's `Serialize` implementation panicked")
+}
+
+fn unencodable<T: Task>(index: usize, source: CodecError) -> Error {
+    Error::Encode { task: T::NAME, index, part: Part::Argument, source }
 }

@@ -6,7 +6,6 @@ use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
 use crate::id::JobKey;
 use crate::job::async_result::AsyncResult;
-use crate::job::block::Block;
 use crate::job::imap::Imap;
 use crate::job::sink::{self, Gathered};
 use crate::job::source::{self, Fed, Feed, Source};
@@ -64,11 +63,10 @@ impl<'p> Options<'p> {
             Ok(options) => options,
             Err(error) => return Self::refuse(job, error),
         };
-        let mut body = Vec::with_capacity(64);
-        if let Err(error) = source::encode_item::<T>(&args, 0, &mut body) {
-            return Self::refuse(job, error);
-        }
-        let block = Block::take(0, 1, &mut body);
+        let block = match source::encode_one::<T>(&args) {
+            Ok(block) => block,
+            Err(error) => return Self::refuse(job, error),
+        };
         let opened = self.pump.with_driver(|driver| {
             let key = driver.open(job.clone(), T::ID, options)?;
             driver.push(key, block);
@@ -109,7 +107,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.gather(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
+        self.gather(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument))
     }
 
     /// [`Pool::starmap`](crate::Pool::starmap) with these options.
@@ -133,7 +131,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.gather(task, Source::<'a, T, _>::new(items.into_iter(), std::convert::identity))
+        self.gather(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity))
     }
 
     /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
@@ -169,7 +167,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.push_all(task, Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument))
+        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument))
     }
 
     /// [`Pool::starmap_async`](crate::Pool::starmap_async) with these options. What they forbid is in the handle.
@@ -189,7 +187,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.push_all(task, Source::<'a, T, _>::new(items.into_iter(), std::convert::identity))
+        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity))
     }
 
     /// Reads all items now, on this thread; workers start on the first ones meanwhile.
@@ -239,7 +237,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument);
+        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument);
         self.lazily(task, source, Order::Input)
     }
 
@@ -264,7 +262,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<'a, T, _>::new(items.into_iter(), OneArgument::from_argument);
+        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument);
         self.lazily(task, source, Order::Completion)
     }
 
@@ -288,7 +286,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<'a, T, _>::new(items.into_iter(), std::convert::identity);
+        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity);
         self.lazily(task, source, Order::Input)
     }
 
@@ -312,7 +310,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<'a, T, _>::new(items.into_iter(), std::convert::identity);
+        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity);
         self.lazily(task, source, Order::Completion)
     }
 

@@ -192,6 +192,12 @@ fn own_peak_memory() -> Option<u64> {
     field.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// Tells whether this process is the same as when its [`fork_generation`] was asked.
+#[inline]
+pub(crate) fn is_generation(generation: u32) -> bool {
+    FORKS.load(Ordering::Relaxed) == generation
+}
+
 /// The id of this process.
 pub(crate) fn own_pid() -> u32 {
     rustix::process::getpid().as_raw_pid().unsigned_abs()

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::link::{Corrupt, Link, Running, Sent};
+use crate::body::{Items, Shape, append_entry};
 use crate::exit::LastPanic;
-use crate::frame::{Entries, FrameHeader, Kind, Status, append_entry};
+use crate::frame::{FrameHeader, Kind, Status};
 
 /// The driver's end.
 #[derive(Debug)]
@@ -140,10 +141,7 @@ impl FakeWorker {
     fn frame(mut header: FrameHeader, outcomes: &[(Status, &[u8])]) -> (FrameHeader, Vec<u8>) {
         let mut body = Vec::new();
         for (status, bytes) in outcomes {
-            let _ = append_entry::<()>(&mut body, |out| {
-                out.extend_from_slice(bytes);
-                Ok(*status)
-            });
+            append_entry(&mut body, *status, bytes);
             header.count += 1;
             header.failed += u32::from(*status != Status::Ok);
         }
@@ -168,7 +166,8 @@ impl Link for InMemoryLink {
         }
         shared.frames += 1;
         let at = shared.frames;
-        let items = Entries::new(body).map(|(_, bytes)| bytes.to_vec()).collect();
+        let items = Items::new(Shape::from_raw(header.shape), header.count, body);
+        let items = items.map(|(_, bytes)| bytes.to_vec()).collect();
         shared.sent.push_back(Received { header, items, at });
         Ok(Some(Sent(at)))
     }

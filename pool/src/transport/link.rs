@@ -15,9 +15,10 @@ use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, SharedRing, Sh
 use super::region::Region;
 use super::ring::{Consumer, Memory, Producer};
 use super::segment::{Granted, Segments};
+use crate::body::{Entries, EntryHeader, Shape};
 use crate::codec::ALIGN;
 use crate::exit::LastPanic;
-use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+use crate::frame::{FrameHeader, Kind, Status};
 use crate::sys::barrier;
 use crate::sys::clock::Nanos;
 
@@ -239,9 +240,12 @@ impl RingLink {
         Ok(true)
     }
 
-    /// Checks that the body from `start` on is made of as many whole entries as the header says, and replaces
+    /// Checks that the body from `start` on is made of as many whole items as the header says, and replaces
     /// one that lies in a segment by what it refers to.
     fn normalize(&self, header: &mut FrameHeader, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
+        if header.shape != 0 {
+            return check_packed(header, body.len() - start);
+        }
         let mut entries = Entries::new(&body[start..]);
         let (mut found, mut failed, mut large) = (0, 0, None);
         for (entry, _) in entries.by_ref() {
@@ -373,8 +377,12 @@ impl Link for RingLink {
         let from = body.len();
         body.resize(from + size, 0);
         memory.read(offset + FrameHeader::SIZE, &mut body[from..]);
-        header.failed =
-            Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32;
+        header.failed = match Shape::from_raw(header.shape) {
+            Shape::Entries => {
+                Entries::new(&body[from..]).filter(|(entry, _)| entry.status != Status::Ok).count() as u32
+            }
+            Shape::Packed(_) => 0,
+        };
         if header.kind() != Some(Kind::Done) || self.normalize(&mut header, body, from).is_err() {
             body.truncate(from);
             return None;
@@ -408,6 +416,24 @@ impl Link for RingLink {
     fn last_words(&self, running: Running) -> Option<LastPanic> {
         self.words.about(running)
     }
+}
+
+/// Checks that a body of `size` bytes is made of as many packed items as the header says.
+fn check_packed(header: &FrameHeader, size: usize) -> Result<(), Corrupt> {
+    let shape = Shape::from_raw(header.shape);
+    let expected = shape.stride().and_then(|stride| stride.checked_mul(header.count as usize));
+    let is_short = matches!(shape, Shape::Packed(len) if usize::from(len) <= Shape::PACKED_MAX);
+    if is_short
+        && header.kind() == Some(Kind::Done)
+        && (header.failed, expected) == (0, Some(size))
+        && header.count > 0
+    {
+        return Ok(());
+    }
+    Err(Corrupt(format!(
+        "a body of {size} bytes is said to hold {} items, {} of them failures, in the shape {shape:?}",
+        header.count, header.failed
+    )))
 }
 
 fn deaf() -> Corrupt {

@@ -77,9 +77,12 @@ impl<M: Memory> Producer<M> {
         Some(self.tail)
     }
 
-    /// Tells whether bytes up to `end` may be written, in the piece that starts at the tail.
-    pub(crate) fn can_extend(&mut self, end: Position) -> bool {
-        self.offset(self.tail) + ((end - self.tail) as usize) <= self.memory.capacity() && self.has_room(end)
+    /// How many bytes from `end` on may be written, in the piece that starts at the tail.
+    pub(crate) fn room_after(&mut self, end: Position) -> usize {
+        let capacity = self.memory.capacity();
+        let taken = (end - self.tail) as usize;
+        let contiguous = capacity.saturating_sub(self.offset(self.tail) + taken);
+        contiguous.min((self.consumed() + capacity as u64 - end) as usize)
     }
 
     fn has_room(&mut self, end: Position) -> bool {

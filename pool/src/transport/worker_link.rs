@@ -7,7 +7,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, compiler_fence, fence};
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
@@ -20,15 +20,18 @@ use super::ring::{Consumer, Corrupt, Position, Producer};
 pub(crate) use super::segment::Missing;
 use super::segment::{Mapped, Segments, Supply};
 use super::spin::Spin;
+use crate::body::{EntryHeader, Items, Shape};
 use crate::codec::ALIGN;
-use crate::frame::{Entries, EntryHeader, FrameHeader, Kind, Status};
+use crate::frame::{FrameHeader, Kind, Status};
+use crate::id::TaskId;
 use crate::sys::clock::Nanos;
 use crate::sys::memory;
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
-/// Items between two glances at the clock, at most.
-const MOST_UNTIMED: u32 = 16;
+/// Time and items between two glances at the clock, at most, if items are as short as those before them.
+const LONGEST_UNTIMED: Duration = Duration::from_micros(10);
+const MOST_UNTIMED: u32 = 128;
 
 /// Builds both halves from what the parent sent, and the place for what is said in a panic.
 pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
@@ -57,6 +60,8 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         segments: Segments::default(),
         grants: setup.grants,
         open: None,
+        task: TaskId::from_raw(0),
+        varied: None,
         is_cut_off: false,
         published: Instant::now(),
         until_glance: 1,
@@ -113,18 +118,23 @@ impl Inbox {
     ///
     /// If its only item lies in a segment that cannot be read. This end of the link is of no more use then.
     pub(crate) fn fetch(&mut self, front: &Front) -> Result<(), Missing> {
-        match Entries::new(self.body(front)).next() {
+        match self.entries(front).next() {
             Some((EntryHeader { segment: 0, .. }, _)) | None => Ok(()),
             Some((entry, _)) => self.mapped.find(entry.segment, entry.len, &self.parcels).map(drop),
         }
     }
 
     /// The items of a frame, in place.
+    #[inline]
     pub(crate) fn items(&self, front: &Front) -> impl Iterator<Item = &[u8]> {
-        Entries::new(self.body(front)).map(|(entry, bytes)| match entry.segment {
+        self.entries(front).map(|(entry, bytes)| match entry.segment {
             0 => bytes,
             id => self.mapped.bytes(id, entry.len),
         })
+    }
+
+    fn entries(&self, front: &Front) -> Items<'_> {
+        Items::new(Shape::from_raw(front.header.shape), front.header.count, self.body(front))
     }
 
     fn body(&self, front: &Front) -> &[u8] {
@@ -134,11 +144,10 @@ impl Inbox {
         unsafe { self.args.memory().slice(front.body, front.header.size as usize) }
     }
 
-    /// What the parent wants skipped of a frame: 0, or one of the marks of [`FrameHeader`].
-    #[inline]
-    pub(crate) fn mark(&self, front: &Front) -> u32 {
+    /// Where the parent says what it wants skipped of a frame: 0, or one of the marks of [`FrameHeader`].
+    pub(crate) fn mark(&self, front: &Front) -> &AtomicU32 {
         let offset = front.body - FrameHeader::SIZE + FrameHeader::REVOKED_OFFSET;
-        self.args.memory().word(offset).load(Ordering::Relaxed)
+        self.args.memory().word(offset)
     }
 
     /// Gives the memory of a frame back to the parent.
@@ -177,6 +186,10 @@ pub(crate) struct Outbox {
     segments: Segments,
     grants: ParcelsIn,
     open: Option<Open>,
+    /// Whose results these are.
+    task: TaskId,
+    /// A task whose results were of several lengths, so that they are not packed.
+    varied: Option<TaskId>,
     is_cut_off: bool,
     /// When something was published last, or the chunk was begun.
     published: Instant,
@@ -189,24 +202,38 @@ pub(crate) struct Outbox {
 struct Open {
     at: Position,
     header: FrameHeader,
+    shape: Shape,
+    /// Where the next item goes.
+    end: Position,
+    /// Bytes from there on that are certainly free.
+    room: usize,
 }
 
 impl Open {
-    fn end(&self) -> Position {
-        self.at + (FrameHeader::SIZE + self.header.size as usize) as u64
+    /// Tells whether an outcome can be in this frame; if so, how many bytes its header takes.
+    #[inline]
+    fn takes(&self, chunk: u64, status: Status, len: usize) -> Option<usize> {
+        if self.header.chunk != chunk {
+            return None;
+        }
+        match self.shape {
+            Shape::Entries => Some(EntryHeader::SIZE),
+            Shape::Packed(packed) => (status == Status::Ok && len == usize::from(packed)).then_some(0),
+        }
     }
 }
 
 impl Outbox {
-    /// Sends a frame that is no result. `entry` is as for [`commit`](Self::commit).
-    pub(crate) fn send(&mut self, kind: Kind, status: Status, entry: &mut Vec<u8>) {
-        self.put(FrameHeader::new(kind), status, entry);
+    /// Sends a frame that is no result.
+    pub(crate) fn send(&mut self, kind: Kind, status: Status, bytes: &mut Vec<u8>) {
+        self.put(FrameHeader::new(kind), status, bytes);
         self.publish();
     }
 
     /// Says that a chunk comes next. What the parent wants skipped is to be looked at after this.
-    pub(crate) fn begin_chunk(&mut self, chunk: u64) {
+    pub(crate) fn begin_chunk(&mut self, chunk: u64, task: TaskId) {
         self.published = Instant::now();
+        self.task = task;
         self.progress.set_started(None);
         self.progress.set_running(Running { chunk: chunk as u32, item: 0, is_begun: false });
         fence(Ordering::SeqCst);
@@ -255,11 +282,12 @@ impl Outbox {
         self.is_cut_off
     }
 
-    /// Writes and commits the outcome of an item: the bytes in `entry` behind room for an [`EntryHeader`].
+    /// Writes and commits the outcome of an item.
     #[inline]
-    pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, entry: &mut Vec<u8>) {
-        let header = FrameHeader { chunk, first: item, ..FrameHeader::new(Kind::Done) };
-        self.put(header, status, entry);
+    pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, bytes: &mut Vec<u8>) {
+        if !self.put_next(chunk, status, bytes) {
+            self.put(FrameHeader { chunk, first: item, ..FrameHeader::new(Kind::Done) }, status, bytes);
+        }
         self.until_glance -= 1;
         if self.until_glance == 0 {
             self.glance();
@@ -267,10 +295,11 @@ impl Outbox {
     }
 
     /// Commits the last item that this process begins, and says with it that it was the last.
-    pub(crate) fn commit_last(&mut self, chunk: u64, item: u32, status: Status, entry: &mut Vec<u8>) {
+    pub(crate) fn commit_last(&mut self, chunk: u64, item: u32, status: Status, bytes: &mut Vec<u8>) {
+        self.publish();
         let revoked = FrameHeader::SPENT;
         let header = FrameHeader { chunk, first: item, revoked, ..FrameHeader::new(Kind::Done) };
-        self.put(header, status, entry);
+        self.put(header, status, bytes);
         self.publish();
     }
 
@@ -278,32 +307,64 @@ impl Outbox {
     fn glance(&mut self) {
         let waited = self.published.elapsed();
         let count = self.open.as_ref().map_or(1, |open| open.header.count.max(1));
-        let short = waited / count < Duration::from_micros(1);
-        self.untimed = if short { (self.untimed * 2).min(MOST_UNTIMED) } else { 1 };
+        let each = (waited / count).as_nanos().max(1);
+        let untimed = (LONGEST_UNTIMED.as_nanos() / each).clamp(1, MOST_UNTIMED.into()) as u32;
+        self.untimed = untimed.min(self.untimed * 2);
         self.until_glance = self.untimed;
         if waited >= LONGEST_BATCH {
             self.publish();
         }
     }
 
-    /// Appends to the open frame or opens one like `header`.
-    fn put(&mut self, header: FrameHeader, status: Status, entry: &mut Vec<u8>) {
-        let len = entry.len() - EntryHeader::SIZE;
-        if len > INLINE_MAX {
-            return self.put_large(header, status, entry);
+    /// Appends an outcome to the open frame; false if it does not belong there or there may be no room.
+    #[inline]
+    fn put_next(&mut self, chunk: u64, status: Status, bytes: &mut Vec<u8>) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let len = bytes.len();
+        let Some(header) = open.takes(chunk, status, len) else { return false };
+        let footprint = header + len.next_multiple_of(ALIGN);
+        if footprint > open.room {
+            return false;
         }
-        // Header, bytes and padding in one copy.
-        entry[..EntryHeader::SIZE].copy_from_slice(&EntryHeader::inline(status, len).to_bytes());
-        entry.resize(entry.len().next_multiple_of(ALIGN), 0);
-        let at = self.place(header, entry.len());
-        self.results.write(at, entry);
-        self.count(entry.len(), status, header.revoked);
+        if len % ALIGN != 0 {
+            bytes.resize(len.next_multiple_of(ALIGN), 0);
+        }
+        if header > 0 {
+            self.results.write(open.end, &EntryHeader::inline(status, len).to_bytes());
+        }
+        self.results.write(open.end + header as u64, bytes);
+        Self::count(open, &self.progress, footprint, status);
+        true
+    }
+
+    /// Counts an outcome that is complete.
+    #[inline]
+    fn count(open: &mut Open, progress: &Progress, footprint: usize, status: Status) {
+        open.end += footprint as u64;
+        open.room -= footprint;
+        open.header.size += footprint as u32;
+        open.header.count += 1;
+        open.header.failed += u32::from(status != Status::Ok);
+        progress.set_committed(Committed {
+            start: Committed::tag(open.at),
+            count: open.header.count,
+            size: open.header.size,
+        });
+    }
+
+    /// Appends an outcome to the open frame if it fits, or opens one like `header`.
+    fn put(&mut self, header: FrameHeader, status: Status, bytes: &mut Vec<u8>) {
+        if bytes.len() > INLINE_MAX - EntryHeader::SIZE {
+            return self.put_large(header, status, bytes);
+        }
+        self.make_room(header, status, bytes.len());
+        let is_put = self.put_next(header.chunk, status, bytes);
+        debug_assert!(is_put, "there is room now");
     }
 
     /// Puts bytes into a segment and its id into a frame of its own.
-    fn put_large(&mut self, header: FrameHeader, status: Status, entry: &mut Vec<u8>) {
+    fn put_large(&mut self, header: FrameHeader, status: Status, bytes: &mut Vec<u8>) {
         self.publish();
-        let bytes = &entry[EntryHeader::SIZE..];
         let len = bytes.len();
         let segments = &self.segments;
         wait_for(&self.own, || segments.has_room(self.results.consumed()));
@@ -314,33 +375,48 @@ impl Outbox {
         self.is_cut_off |= asking.is_cut_off;
         match put {
             Ok(segment) => {
-                let at = self.place(header, EntryHeader::SIZE);
-                self.results.write(at, &EntryHeader { len, status, segment }.to_bytes());
-                self.count(EntryHeader::SIZE, status, header.revoked);
-                if let Some(open) = &self.open {
-                    self.segments.hold(segment, open.end());
-                }
+                self.open(header, Shape::Entries, EntryHeader::SIZE);
+                let Some(open) = &mut self.open else { unreachable!("it was just opened") };
+                self.results.write(open.end, &EntryHeader { len, status, segment }.to_bytes());
+                Self::count(open, &self.progress, EntryHeader::SIZE, status);
+                self.segments.hold(segment, open.end);
                 self.publish();
             }
             Err(error) => {
-                entry.truncate(EntryHeader::SIZE);
-                entry.extend_from_slice(format!("no shared memory for {len} bytes: {error}").as_bytes());
-                self.put(header, Status::EncodeFailed, entry);
+                bytes.clear();
+                bytes.extend_from_slice(format!("no shared memory for {len} bytes: {error}").as_bytes());
+                self.put(header, Status::EncodeFailed, bytes);
             }
         }
     }
 
-    /// Finds room for an entry, in the open frame if it is for the same chunk and has some.
-    fn place(&mut self, header: FrameHeader, len: usize) -> Position {
-        if let Some(open) = &self.open {
-            let end = open.end();
-            let same = open.header.chunk == header.chunk && open.header.size as usize + len <= INLINE_MAX;
-            if same && self.results.can_extend(end + len as u64) {
-                return end;
+    /// Finds room for an outcome, in the open frame if it belongs there.
+    fn make_room(&mut self, header: FrameHeader, status: Status, len: usize) {
+        let footprint = |header: usize| header + len.next_multiple_of(ALIGN);
+        if let Some(open) = &mut self.open {
+            if let Some(header) = open.takes(header.chunk, status, len) {
+                let most = INLINE_MAX - open.header.size as usize;
+                open.room = self.results.room_after(open.end).min(most);
+                if footprint(header) <= open.room {
+                    return;
+                }
+            } else if open.header.chunk == header.chunk && status == Status::Ok {
+                self.varied = Some(self.task);
             }
             self.publish();
         }
-        let needed = FrameHeader::SIZE + len;
+        let packs =
+            status == Status::Ok && header.kind() == Some(Kind::Done) && self.varied != Some(self.task);
+        match Shape::of_one(len) {
+            shape @ Shape::Packed(_) if packs => self.open(header, shape, footprint(0)),
+            _ => self.open(header, Shape::Entries, footprint(EntryHeader::SIZE)),
+        }
+    }
+
+    /// Opens a frame like `header` with room for that many bytes of a body.
+    fn open(&mut self, header: FrameHeader, shape: Shape, size: usize) {
+        let header = FrameHeader { shape: shape.to_raw(), ..header };
+        let needed = FrameHeader::SIZE + size;
         let at = loop {
             if let Some(at) = self.results.reserve(needed) {
                 break at;
@@ -348,23 +424,9 @@ impl Outbox {
             wait_for(&self.own, || self.results.reserve(needed).is_some());
         };
         self.results.write(at, &header.to_bytes());
-        self.open = Some(Open { at, header });
-        at + FrameHeader::SIZE as u64
-    }
-
-    /// Counts an entry that is complete; `mark` is for its frame.
-    #[inline]
-    fn count(&mut self, footprint: usize, status: Status, mark: u32) {
-        let Some(open) = &mut self.open else { unreachable!("`place` opened a frame for this entry") };
-        open.header.size += footprint as u32;
-        open.header.count += 1;
-        open.header.failed += u32::from(status != Status::Ok);
-        open.header.revoked |= mark;
-        self.progress.set_committed(Committed {
-            start: Committed::tag(open.at),
-            count: open.header.count,
-            size: open.header.size,
-        });
+        let end = at + FrameHeader::SIZE as u64;
+        let room = self.results.room_after(end).min(INLINE_MAX);
+        self.open = Some(Open { at, header, shape, end, room });
     }
 
     /// Sends the open frame, if there is one, and wakes the parent if it sleeps.
@@ -374,7 +436,7 @@ impl Outbox {
         open.header.task_or_nanos = (now - self.published).as_nanos() as u64;
         self.published = now;
         self.results.write(open.at, &open.header.to_bytes());
-        self.results.publish(open.end());
+        self.results.publish(open.end);
         self.parent.ring();
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Imports nothing of the parent's side; what both need lies in lower modules.
 
+mod chunk;
 mod conditions;
 mod entry;
 mod interrupted;

@@ -15,6 +15,8 @@ use crate::transport::last_words::LastWords;
 
 thread_local! {
     static RUNS_AN_ITEM: Cell<bool> = const { Cell::new(false) };
+    /// Whether it said something since [`forget`].
+    static HAS_SAID: Cell<bool> = const { Cell::new(false) };
     /// What this thread said in its last panics, two at the most.
     static SAID: RefCell<Vec<PanicReport>> = const { RefCell::new(Vec::new()) };
 }
@@ -62,6 +64,7 @@ fn remember(report: PanicReport) {
             said.remove(0);
         }
         said.push(report);
+        HAS_SAID.set(true);
     });
 }
 
@@ -79,10 +82,18 @@ fn what_ends(word: &str) -> Option<(String, String)> {
     Some((message, last.location.clone()))
 }
 
-/// Runs user code; a panic comes back as its description.
+/// Forgets what was said: what an earlier item caught itself says nothing about the next one.
+#[inline]
+pub(crate) fn forget() {
+    if HAS_SAID.replace(false) {
+        SAID.take();
+    }
+}
+
+/// Runs items, one after another; a panic comes back as its description. One guard for all of them costs less than one
+/// for each.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, PanicReport> {
-    // What an earlier item caught itself says nothing about this one.
-    SAID.take();
+    forget();
     RUNS_AN_ITEM.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(code));
     RUNS_AN_ITEM.set(false);

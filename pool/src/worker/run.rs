@@ -7,59 +7,72 @@ use crate::registry::{Call, Run, Stage};
 use crate::sys::process;
 use crate::worker::panics;
 
-/// Runs one item. Afterwards `out` holds the bytes that go with the status, behind what it held before.
-pub(crate) fn run_item(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
-    call(run, item, out, None)
+/// Runs an item under the guard of [`panics::catch`]. Afterwards `out` holds the bytes that go with the status. If it
+/// panics, `stage` says how far it came, for [`panicked`].
+#[inline]
+pub(crate) fn run_item(
+    run: Run,
+    item: &[u8],
+    out: &mut Vec<u8>,
+    stage: &mut Stage,
+    generation: u32,
+) -> Status {
+    panics::forget();
+    *stage = Stage::Decoding;
+    out.clear();
+    let outcome = run(&mut Call::new(item, out, stage, None));
+    end_child(generation);
+    match outcome {
+        Ok(()) => Status::Ok,
+        Err(error) => fail(*stage, &error.to_string(), out),
+    }
 }
 
 /// Runs the initializer or the finalizer; that it returns `Err` is a failure here.
 pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
-    let start = out.len();
     let mut complaint = None;
-    let status = call(run, item, out, Some(&mut complaint));
-    match complaint {
-        Some(complaint) if status == Status::Ok => {
-            out.truncate(start);
-            out.extend_from_slice(complaint.as_bytes());
-            Status::ReturnedError
-        }
-        _ => status,
-    }
-}
-
-#[inline]
-fn call(run: Run, item: &[u8], out: &mut Vec<u8>, complaint: Option<&mut Option<String>>) -> Status {
-    let start = out.len();
     let mut stage = Stage::Decoding;
     let generation = process::fork_generation();
-    let outcome = panics::catch(|| {
-        let mut call = Call::new(item, out, &mut stage, complaint);
-        run(&mut call)
-    });
-    if process::fork_generation() != generation {
-        // A child that the task forked and did not end: it shares the link, which has one worker.
-        process::exit_at_once(handshake::EXIT_FORKED);
-    }
+    out.clear();
+    let outcome = panics::catch(|| run(&mut Call::new(item, out, &mut stage, Some(&mut complaint))));
+    end_child(generation);
     match outcome {
-        Ok(Ok(())) => Status::Ok,
-        Ok(Err(error)) => fail(stage, &error.to_string(), out, start),
-        Err(report) if matches!(stage, Stage::Running | Stage::Dropping) => panicked(&report, out, start),
-        Err(report) => {
-            fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out, start)
-        }
+        Err(report) => panicked(stage, &report, out),
+        Ok(Err(error)) => fail(stage, &error.to_string(), out),
+        Ok(Ok(())) => match complaint {
+            None => Status::Ok,
+            Some(complaint) => {
+                out.clear();
+                out.extend_from_slice(complaint.as_bytes());
+                Status::ReturnedError
+            }
+        },
     }
 }
 
-fn fail(stage: Stage, reason: &str, out: &mut Vec<u8>, start: usize) -> Status {
-    out.truncate(start);
+/// Ends a child that a task forked and did not end: it shares the link, which has one worker.
+#[inline]
+pub(crate) fn end_child(generation: u32) {
+    if !process::is_generation(generation) {
+        process::exit_at_once(handshake::EXIT_FORKED);
+    }
+}
+
+#[cold]
+fn fail(stage: Stage, reason: &str, out: &mut Vec<u8>) -> Status {
+    out.clear();
     out.extend_from_slice(reason.as_bytes());
     if stage == Stage::Decoding { Status::DecodeFailed } else { Status::EncodeFailed }
 }
 
-fn panicked(report: &PanicReport, out: &mut Vec<u8>, start: usize) -> Status {
-    out.truncate(start);
+/// What a panic in this stage of an item means for it.
+pub(crate) fn panicked(stage: Stage, report: &PanicReport, out: &mut Vec<u8>) -> Status {
+    if !matches!(stage, Stage::Running | Stage::Dropping) {
+        return fail(stage, &format!("it panicked at {}: {}", report.location, report.message), out);
+    }
+    out.clear();
     match codec::to_bytes(report, out) {
         Ok(()) => Status::Panicked,
-        Err(error) => fail(Stage::Encoding, &error.to_string(), out, start),
+        Err(error) => fail(Stage::Encoding, &error.to_string(), out),
     }
 }

@@ -2,16 +2,18 @@
 
 use std::io::Write;
 use std::mem::ManuallyDrop;
+use std::sync::atomic::Ordering;
 
 use crate::codec;
 use crate::conditions::Unmet;
-use crate::frame::{EntryHeader, FrameHeader, Kind, Status};
+use crate::frame::{FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
-use crate::transport::worker_link::{self, Clock, Inbox, Missing, Outbox};
+use crate::transport::worker_link::{self, Inbox, Missing, Outbox};
+use crate::worker::chunk::ChunkRun;
 use crate::worker::memory::MemoryWatch;
 use crate::worker::{conditions, interrupted, panics, run};
 
@@ -33,9 +35,18 @@ pub(crate) fn serve(setup: Setup) -> ! {
     // After what the link needs of the system.
     let fitness = conditions::meet(&terms.conditions);
     let memory = terms.conditions.resident.map(MemoryWatch::new);
-    let parent = terms.parent;
-    let worker =
-        Worker { inbox, outbox, registry, parent, fitness, memory, is_spent: false, out: Vec::new() };
+    let (parent, generation) = (terms.parent, process::fork_generation());
+    let worker = Worker {
+        inbox,
+        outbox,
+        registry,
+        parent,
+        generation,
+        fitness,
+        memory,
+        is_spent: false,
+        out: Vec::new(),
+    };
     // What it holds goes with the process; a task may have closed descriptors, which dropping would find out.
     let code = ManuallyDrop::new(worker).work();
     exit(terms, code)
@@ -55,11 +66,12 @@ struct Worker {
     outbox: Outbox,
     registry: &'static Registry,
     parent: u32,
+    generation: u32,
     fitness: Result<(), Unmet>,
     memory: Option<MemoryWatch>,
     /// It has too much memory, and said so: it begins nothing more.
     is_spent: bool,
-    /// Where results are encoded, behind room for an entry's header; used again for every item.
+    /// Where results are encoded; used again for every item.
     out: Vec<u8>,
 }
 
@@ -75,8 +87,7 @@ impl Worker {
             }
             match front.header.kind() {
                 Some(Kind::Run) => {
-                    let entry = self.registry.find(task_of(&front.header));
-                    self.run_chunk(&front, entry);
+                    self.run_chunk(&front);
                     if self.outbox.is_cut_off() {
                         return handshake::EXIT_NO_LINK;
                     }
@@ -85,13 +96,13 @@ impl Worker {
                     let status = match &self.fitness {
                         Ok(()) => self.run_once(&front),
                         Err(unmet) => {
-                            clear(&mut self.out);
+                            self.out.clear();
                             refuse(unmet, &mut self.out)
                         }
                     };
                     let kind = if status == Status::Ok { Kind::Ready } else { Kind::Refused };
                     if status == Status::Ok {
-                        clear(&mut self.out);
+                        self.out.clear();
                     }
                     self.outbox.send(kind, status, &mut self.out);
                     if status != Status::Ok {
@@ -116,13 +127,13 @@ impl Worker {
     /// Answers a frame for whose only item there is no memory. Another worker would fare no better, so it must not go on
     /// to one.
     fn give_up(&mut self, front: &worker_link::Front, reason: &str) -> i32 {
-        clear(&mut self.out);
+        self.out.clear();
         self.out.extend_from_slice(reason.as_bytes());
         match front.header.kind() {
             Some(Kind::Run) => {
                 let chunk = front.header.chunk;
-                self.outbox.begin_chunk(chunk);
-                let is_revoked = self.inbox.mark(front) != 0;
+                self.outbox.begin_chunk(chunk, task_of(&front.header));
+                let is_revoked = self.inbox.mark(front).load(Ordering::Relaxed) != 0;
                 let status = if is_revoked || self.is_spent { Status::Skipped } else { Status::DecodeFailed };
                 self.outbox.commit(chunk, 0, status, &mut self.out);
                 self.outbox.publish();
@@ -133,37 +144,12 @@ impl Worker {
         handshake::EXIT_NO_LINK
     }
 
-    fn run_chunk(&mut self, front: &worker_link::Front, entry: Option<&'static Entry>) {
-        let chunk = front.header.chunk;
-        self.outbox.begin_chunk(chunk);
-        let skips_all = self.inbox.mark(front) != 0;
-        let clock = if front.header.failed == FrameHeader::TIMED { Clock::Runs } else { Clock::Stands };
-        for (index, item) in self.inbox.items(front).enumerate() {
-            let index = index as u32;
-            clear(&mut self.out);
-            let status = loop {
-                if skips_all || self.is_spent || self.inbox.mark(front) == FrameHeader::SKIP_REST {
-                    break Status::Skipped;
-                }
-                let Some(entry) = entry else { break Status::UnknownTask };
-                if self.outbox.begin_item(chunk, index, clock) {
-                    let status = run::run_item(entry.run(), item, &mut self.out);
-                    self.outbox.end_item(clock);
-                    break status;
-                }
-                self.outbox.stand_by();
-            };
-            if status != Status::Skipped && self.memory.as_mut().is_some_and(MemoryWatch::is_exceeded) {
-                self.is_spent = true;
-                self.outbox.commit_last(chunk, index, status, &mut self.out);
-            } else {
-                self.outbox.commit(chunk, index, status, &mut self.out);
-            }
-            if self.outbox.is_cut_off() {
-                // What is left is for another worker.
-                break;
-            }
-        }
+    fn run_chunk(&mut self, front: &worker_link::Front) {
+        let task = task_of(&front.header);
+        self.outbox.begin_chunk(front.header.chunk, task);
+        let Self { inbox, outbox, registry, memory, is_spent, out, generation, .. } = self;
+        let run = registry.find(task).map(Entry::run);
+        ChunkRun::new(front, inbox, outbox, memory, is_spent, out, *generation).run(run);
         self.outbox.publish();
         self.shrink();
     }
@@ -171,7 +157,7 @@ impl Worker {
     /// Runs the only item of a frame, if there is one: the initializer or the finalizer.
     fn run_once(&mut self, front: &worker_link::Front) -> Status {
         let mut status = Status::Ok;
-        clear(&mut self.out);
+        self.out.clear();
         if let Some(item) = self.inbox.items(front).next() {
             status = match self.registry.find(task_of(&front.header)) {
                 Some(entry) => run::run_once(entry.run(), item, &mut self.out),
@@ -196,12 +182,6 @@ fn refuse(unmet: &Unmet, out: &mut Vec<u8>) -> Status {
         Ok(()) => Status::Unfit,
         Err(_) => unreachable!("strings and numbers can be encoded"),
     }
-}
-
-/// Leaves room for the header of an entry, as the outbox wants it.
-fn clear(out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(&[0; EntryHeader::SIZE]);
 }
 
 fn task_of(header: &FrameHeader) -> TaskId {
