@@ -50,7 +50,8 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn is_test_file(name: &str) -> bool {
-    ["driver/tests.rs", "transport/ring_tests.rs", "transport/in_memory.rs"].contains(&name)
+    let files = ["driver/tests.rs", "transport/ring_tests.rs", "transport/in_memory.rs", "transport/fuzz.rs"];
+    files.contains(&name) || name.starts_with("fuzz/")
 }
 
 /// Places outside `allowed` whose code contains one of `words`.

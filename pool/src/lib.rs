@@ -212,6 +212,10 @@ mod payload;
 mod id;
 mod sys;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;

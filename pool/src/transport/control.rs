@@ -42,7 +42,7 @@ pub(crate) struct Setup {
 }
 
 /// What a new worker is told beside its link.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Terms {
     /// Process id of the program that owns the pool.
     pub(crate) parent: u32,

@@ -24,7 +24,7 @@ const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 
 /// Bytes in each ring.
 pub(crate) const RING: usize = 128 << 10;
 /// Bytes of one half of a link region: control page and ring share whole pages.
-const HALF: usize = (CONTROL + RING).next_multiple_of(PAGE);
+pub(super) const HALF: usize = (CONTROL + RING).next_multiple_of(PAGE);
 const CONTROL: usize = 4 << 10;
 /// Bytes of a link region.
 pub(crate) const LINK: usize = 2 * HALF;

@@ -3,13 +3,15 @@
 
 pub(crate) mod bell;
 pub(crate) mod control;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 pub(crate) mod in_memory;
 pub(crate) mod last_words;
 mod layout;
 pub(crate) mod link;
 mod region;
-mod ring;
+pub(crate) mod ring;
 mod sealed;
 mod segment;
 pub(crate) mod spin;
