@@ -67,154 +67,23 @@ impl<W: Words> Bell<W> {
         let sleep = self.words.sleeping();
         // Before its next sleep, which has another number, the sleeper looks again behind a fence of its own.
         if sleep != 0 && sleep != self.last_rung.load(Ordering::Relaxed) {
-            self.ring_anyway();
+            self.wake();
             self.last_rung.store(sleep, Ordering::Relaxed);
         }
     }
 
     /// Wakes the sleeper, whether it says that it sleeps or not.
     pub(crate) fn ring_anyway(&self) {
+        self.words.fence();
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.words.count_ring();
         self.words.wake();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use loom::sync::atomic::{AtomicU32, Ordering, fence};
-    use loom::sync::{Condvar, Mutex};
-
-    use super::*;
-
-    /// The futex's promise: compare and sleep are one step to a waker.
-    #[derive(Default)]
-    struct LoomWords {
-        sleeping: AtomicU32,
-        rings: AtomicU32,
-        futex: Mutex<()>,
-        condvar: Condvar,
-    }
-
-    impl Words for &LoomWords {
-        fn set_sleeping(&self, sleeping: u32) {
-            self.sleeping.store(sleeping, Ordering::Relaxed);
-        }
-        fn sleeping(&self) -> u32 {
-            self.sleeping.load(Ordering::Relaxed)
-        }
-        fn rings(&self) -> u32 {
-            self.rings.load(Ordering::Relaxed)
-        }
-        fn count_ring(&self) {
-            self.rings.fetch_add(1, Ordering::Relaxed);
-        }
-        fn fence(&self) {
-            fence(Ordering::SeqCst);
-        }
-        fn sleep(&self, seen: u32, _: Option<Duration>) {
-            let guard = self.futex.lock().unwrap();
-            if self.rings.load(Ordering::Relaxed) == seen {
-                drop(self.condvar.wait(guard).unwrap());
-            }
-        }
-        fn wake(&self) {
-            drop(self.futex.lock().unwrap());
-            self.condvar.notify_all();
-        }
-    }
-
-    #[test]
-    fn no_wake_up_is_lost() {
-        loom::model(|| {
-            let words = Arc::new(LoomWords::default());
-            let published = Arc::new(AtomicU32::new(0));
-            let ringer = loom::thread::spawn({
-                let (words, published) = (words.clone(), published.clone());
-                move || {
-                    published.store(1, Ordering::Release);
-                    Bell::new(&*words).ring();
-                }
-            });
-            let bell = Bell::new(&*words);
-            while published.load(Ordering::Acquire) == 0 {
-                let seen = bell.prepare();
-                if published.load(Ordering::Acquire) == 0 {
-                    // Loom reports a deadlock if nothing ends this.
-                    bell.sleep(seen, None);
-                } else {
-                    bell.cancel();
-                }
-            }
-            ringer.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn what_is_published_after_a_ring_for_the_same_sleep_is_seen_before_the_next_one() {
-        // Two rings make too many interleavings to try them all; bugs of this kind show with few switches.
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
-            let words = Arc::new(LoomWords::default());
-            let published = Arc::new(AtomicU32::new(0));
-            let ringer = loom::thread::spawn({
-                let (words, published) = (words.clone(), published.clone());
-                move || {
-                    let bell = Bell::new(&*words);
-                    for count in 1..=2 {
-                        published.store(count, Ordering::Release);
-                        bell.ring();
-                    }
-                }
-            });
-            let bell = Bell::new(&*words);
-            while published.load(Ordering::Acquire) < 2 {
-                let before = published.load(Ordering::Acquire);
-                let seen = bell.prepare();
-                if published.load(Ordering::Acquire) == before && before < 2 {
-                    bell.sleep(seen, None);
-                } else {
-                    bell.cancel();
-                }
-            }
-            ringer.join().unwrap();
-        });
-    }
-
-    #[test]
-    fn a_ringer_that_stopped_half_way_keeps_nobody_from_ringing() {
-        loom::model(|| {
-            let words = Arc::new(LoomWords::default());
-            let published = Arc::new(AtomicU32::new(0));
-            let stopped = loom::thread::spawn({
-                let words = words.clone();
-                move || {
-                    fence(Ordering::SeqCst);
-                    if Words::sleeping(&&*words) != 0 {
-                        words.rings.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-            let ringer = loom::thread::spawn({
-                let (words, published) = (words.clone(), published.clone());
-                move || {
-                    published.store(1, Ordering::Release);
-                    Bell::new(&*words).ring();
-                }
-            });
-            let bell = Bell::new(&*words);
-            while published.load(Ordering::Acquire) == 0 {
-                let seen = bell.prepare();
-                if published.load(Ordering::Acquire) == 0 {
-                    bell.sleep(seen, None);
-                } else {
-                    bell.cancel();
-                }
-            }
-            stopped.join().unwrap();
-            ringer.join().unwrap();
-        });
-    }
-}
+#[path = "bell_tests.rs"]
+pub(super) mod tests;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::bell::{Bell, Words};
 use super::region::Region;
-use super::ring::Memory;
+use super::ring::{self, Memory};
 use crate::sys::clock::Nanos;
 use crate::sys::futex;
 
@@ -110,19 +110,19 @@ impl Memory for SharedRing {
     }
     #[inline]
     fn head(&self) -> u64 {
-        self.region.u64_at(self.head).load(Ordering::Acquire)
+        self.region.u64_at(self.head).load(ring::LOAD)
     }
     #[inline]
     fn set_head(&self, head: u64) {
-        self.region.u64_at(self.head).store(head, Ordering::Release);
+        self.region.u64_at(self.head).store(head, ring::STORE);
     }
     #[inline]
     fn tail(&self) -> u64 {
-        self.region.u64_at(self.tail).load(Ordering::Acquire)
+        self.region.u64_at(self.tail).load(ring::LOAD)
     }
     #[inline]
     fn set_tail(&self, tail: u64) {
-        self.region.u64_at(self.tail).store(tail, Ordering::Release);
+        self.region.u64_at(self.tail).store(tail, ring::STORE);
     }
     #[inline]
     fn write(&self, offset: usize, bytes: &[u8]) {

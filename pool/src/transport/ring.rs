@@ -8,19 +8,26 @@
 //! The algorithm is generic over [`Memory`], so that loom can run it on memory that it watches. What
 //! the consumer reads is checked before use: the other process may have gone wrong.
 
+use std::sync::atomic::Ordering;
+
 use crate::frame::{FrameHeader, Kind};
+
+/// How a side loads the other's counter: then it sees the bytes that were written, or is done with, before that.
+pub(crate) const LOAD: Ordering = Ordering::Acquire;
+/// How a side stores its own counter.
+pub(crate) const STORE: Ordering = Ordering::Release;
 
 /// The bytes of a ring and its two counters.
 pub(crate) trait Memory {
     /// Bytes in the ring: a power of two, and a multiple of 64.
     fn capacity(&self) -> usize;
-    /// Loads `head` with acquire order.
+    /// Loads `head` with order [`LOAD`].
     fn head(&self) -> u64;
-    /// Stores `head` with release order.
+    /// Stores `head` with order [`STORE`].
     fn set_head(&self, head: u64);
-    /// Loads `tail` with acquire order.
+    /// Loads `tail` with order [`LOAD`].
     fn tail(&self) -> u64;
-    /// Stores `tail` with release order.
+    /// Stores `tail` with order [`STORE`].
     fn set_tail(&self, tail: u64);
     /// Copies bytes in. Only the producer calls it, for bytes between `tail` and `head + capacity`.
     fn write(&self, offset: usize, bytes: &[u8]);

@@ -146,9 +146,11 @@ fn a_frame_of_half_the_ring_fits_wherever_the_empty_ring_stands() {
 
 mod ordering {
     use loom::cell::UnsafeCell;
-    use loom::sync::atomic::{AtomicU64, Ordering};
+    use loom::sync::atomic::AtomicU64;
 
     use super::*;
+    use crate::transport::bell::Bell;
+    use crate::transport::bell::tests::{LoomWords, sleep_until};
 
     /// Memory that tells loom about every access, a word at a time.
     struct Watched {
@@ -172,16 +174,16 @@ mod ordering {
             128
         }
         fn head(&self) -> u64 {
-            self.head.load(Ordering::Acquire)
+            self.head.load(LOAD)
         }
         fn set_head(&self, head: u64) {
-            self.head.store(head, Ordering::Release);
+            self.head.store(head, STORE);
         }
         fn tail(&self) -> u64 {
-            self.tail.load(Ordering::Acquire)
+            self.tail.load(LOAD)
         }
         fn set_tail(&self, tail: u64) {
-            self.tail.store(tail, Ordering::Release);
+            self.tail.store(tail, STORE);
         }
         fn write(&self, offset: usize, bytes: &[u8]) {
             for (word, bytes) in self.words[offset / 8..].iter().zip(bytes.chunks(8)) {
@@ -222,6 +224,41 @@ mod ordering {
                     loom::thread::yield_now();
                 };
                 assert_eq!((got, body), (chunk, vec![chunk as u8; 8]));
+            }
+            sender.join().unwrap();
+        });
+    }
+
+    /// Both ends sleep where they would otherwise look again and again: the consumer until there is a frame, the producer
+    /// until there is room.
+    #[test]
+    fn ends_that_sleep_are_woken_for_frames_and_for_room() {
+        const FRAMES: u64 = 3;
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(move || {
+            let memory = loom::sync::Arc::new(Watched::new());
+            let [for_frames, for_room] = [0, 1].map(|_| std::sync::Arc::new(LoomWords::default()));
+            let mut producer = Producer::new(memory.clone());
+            let sender = loom::thread::spawn({
+                let (for_frames, for_room) = (for_frames.clone(), for_room.clone());
+                move || {
+                    let (own, other) = (Bell::new(&*for_room), Bell::new(&*for_frames));
+                    for chunk in 1..=FRAMES {
+                        // A frame of half the ring, so that every other one has to wait.
+                        sleep_until(&own, || producer.reserve(64).is_some());
+                        assert!(send(&mut producer, chunk, 3, chunk as u8));
+                        other.ring();
+                    }
+                }
+            });
+            let mut consumer = Consumer::new(memory);
+            let (own, other) = (Bell::new(&*for_frames), Bell::new(&*for_room));
+            for chunk in 1..=FRAMES {
+                sleep_until(&own, || consumer.has_more());
+                let (got, body) = receive(&mut consumer).expect("it has more");
+                assert_eq!((got, body), (chunk, vec![chunk as u8; 24]));
+                other.ring();
             }
             sender.join().unwrap();
         });
