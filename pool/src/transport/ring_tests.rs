@@ -3,10 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::transport::layout::{self, SharedRing};
+use crate::transport::region::Region;
 
 const CAPACITY: usize = 256;
 /// Words in the largest body that a ring of that capacity is sure to take.
@@ -142,6 +145,30 @@ fn a_frame_of_half_the_ring_fits_wherever_the_empty_ring_stands() {
         assert!(send(&mut producer, 2, MOST_WORDS, 2), "after {words} words");
         assert_eq!(receive(&mut consumer), Some((2, vec![2; MOST_WORDS * 8])));
     }
+}
+
+/// In the memory that links really use. Sanitizers watch this; what loom runs is a model.
+#[test]
+fn frames_cross_from_thread_to_thread_in_shared_memory() {
+    const FRAMES: u64 = 5_000;
+    let words = |chunk: u64| chunk as usize * 7 % 500;
+    let region = Arc::new(Region::new(layout::LINK).unwrap());
+    let mut producer = Producer::new(SharedRing::results(region.clone()));
+    let sender = std::thread::spawn(move || {
+        for chunk in 1..=FRAMES {
+            while !send(&mut producer, chunk, words(chunk), chunk as u8) {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let mut consumer = Consumer::new(SharedRing::results(region));
+    for chunk in 1..=FRAMES {
+        while !consumer.has_more() {
+            std::thread::yield_now();
+        }
+        assert_eq!(receive(&mut consumer), Some((chunk, vec![chunk as u8; words(chunk) * 8])));
+    }
+    sender.join().unwrap();
 }
 
 mod ordering {
