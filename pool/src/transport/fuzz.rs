@@ -31,7 +31,7 @@ pub(crate) fn decode_messages(bytes: &[u8]) {
 const MOST_STEPS: usize = 64;
 /// Bytes of the worker's control page with its counters.
 const COUNTERS: usize = 512;
-/// Places from here on are anywhere, the others there.
+/// A place below this is among the counters; from here on it is anywhere in the worker's half.
 const ANYWHERE: usize = 1 << 15;
 /// A worker may want as much as there is; here it would only cost time.
 const MOST_WANTED: u64 = 1 << 20;
