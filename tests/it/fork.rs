@@ -6,6 +6,8 @@ use tests::{cases, support};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
 /// How programs end, and with what.
 const PROGRAM_MORTAL: &str = env!("CARGO_BIN_EXE_program_mortal");
+/// What a program does with a pool after it forked itself.
+const PROGRAM_FORKED: &str = env!("CARGO_BIN_EXE_program_forked");
 /// One whose `main` is marked with `#[pool::main]`.
 const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
 /// One with two tasks of one name.
@@ -34,6 +36,7 @@ modules! {
     drop
     exit_report
     failing_starts
+    forked_child
     imap
     initializer
     join_timeout

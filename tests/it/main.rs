@@ -6,6 +6,8 @@ use tests::{cases, support};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
 /// How programs end, and with what.
 const PROGRAM_MORTAL: &str = env!("CARGO_BIN_EXE_program_mortal");
+/// What a program does with a pool after it forked itself.
+const PROGRAM_FORKED: &str = env!("CARGO_BIN_EXE_program_forked");
 /// One whose `main` is marked with `#[pool::main]`.
 const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
 /// One with two tasks of one name.
@@ -22,6 +24,7 @@ mod corruption;
 mod drop;
 mod exit_report;
 mod failing_starts;
+mod forked_child;
 mod faults;
 mod imap;
 mod initializer;

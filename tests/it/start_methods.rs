@@ -26,8 +26,6 @@ crate::cases![
     what_tasks_print_is_flushed_when_workers_leave,
     what_the_program_printed_is_not_printed_again,
     ctrl_c_is_left_to_the_program,
-    a_forked_child_is_refused,
-    handles_in_a_forked_child_are_refused,
     a_program_that_exits_leaves_nothing,
     a_program_that_ignores_its_children_works,
     closed_standard_streams_do_no_harm,
@@ -166,14 +164,6 @@ fn ctrl_c_is_left_to_the_program(method: StartMethod) {
                 == pid as i32
         });
     }
-}
-
-fn a_forked_child_is_refused(method: StartMethod) {
-    Program::new(PROGRAM, "forked_child", method).run().expect_success();
-}
-
-fn handles_in_a_forked_child_are_refused(method: StartMethod) {
-    Program::new(PROGRAM, "forked_child_with_handle", method).run().expect_success();
 }
 
 fn a_program_that_exits_leaves_nothing(method: StartMethod) {

@@ -3,10 +3,8 @@
 //! It has one thread until it builds a pool. A scenario that goes wrong panics.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use pool::{Error, Exit, Pool, StartMethod, pool_task};
 use tests::support::{self, Gate, note, processes, program, start, tasks, wait_until};
@@ -23,8 +21,6 @@ fn main() {
         ("partial_line", []) => partial_line(method),
         ("panics", []) => panics(method),
         ("panicking_callback", []) => panicking_callback(method),
-        ("forked_child", []) => forked_child(method),
-        ("forked_child_with_handle", []) => forked_child_with_handle(method),
         ("worker_count", []) => {
             println!("{}", Pool::builder().start_method(method).build().unwrap().worker_count())
         }
@@ -81,86 +77,6 @@ fn panics(method: StartMethod) {
 fn panicking_callback(method: StartMethod) {
     let pool = start(method, 1);
     drop(pool.apply_async(tasks::square, (3,)).callback(|_| panic!("nobody sees this")));
-    pool.close();
-    pool.join().unwrap();
-}
-
-/// Forks this process and returns the child's exit code: 0 if `code` did not panic there.
-fn in_forked_child(code: impl FnOnce()) -> i32 {
-    std::io::stdout().flush().unwrap();
-    // SAFETY: the pool's threads hold no lock of the allocator for long; this is what such a program risks.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let went_well = std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)).is_ok();
-        // SAFETY: `_exit` has no preconditions.
-        unsafe { libc::_exit(i32::from(!went_well)) };
-    }
-    let mut status = 0;
-    let mut done = false;
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while !done && std::time::Instant::now() < deadline {
-        // SAFETY: `status` is ours.
-        done = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid;
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    if !done {
-        // SAFETY: the child is ours.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
-        // SAFETY: `status` is ours.
-        unsafe { libc::waitpid(pid, &mut status, 0) };
-        panic!("the forked child hangs");
-    }
-    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
-}
-
-fn forked_child(method: StartMethod) {
-    let pool = start(method, 2);
-    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-    let owner = std::process::id();
-    let code = in_forked_child(|| {
-        let is_refusal = |error: Option<Error>| {
-            assert!(matches!(error, Some(Error::ForkedChild { owner: is }) if is == owner), "{error:?}")
-        };
-        is_refusal(pool.apply(tasks::square, (3,)).err());
-        is_refusal(pool.apply_async(tasks::square, (3,)).get().err());
-        is_refusal(pool.map(tasks::square, 0..3).err());
-        is_refusal(pool.map_async(tasks::square, 0..3).get().err());
-        is_refusal(pool.starmap(tasks::add, [(1, 2)]).err());
-        is_refusal(pool.imap(tasks::square, 0..3).next().unwrap().err());
-        is_refusal(pool.imap_unordered(tasks::square, 0..3).next().unwrap().err());
-        pool.close();
-        pool.terminate();
-        is_refusal(pool.join().err());
-        assert_eq!(pool.worker_count(), 2);
-    });
-    assert_eq!(code, 0);
-    // The owner's pool is as it was.
-    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
-    let mut pool = Some(pool);
-    assert_eq!(in_forked_child(|| drop(pool.take())), 0);
-    let pool = pool.unwrap();
-    assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
-    pool.close();
-    pool.join().unwrap();
-}
-
-fn forked_child_with_handle(method: StartMethod) {
-    let pool = start(method, 1);
-    let gate = Gate::new();
-    let mut handle = Some(pool.apply_async(tasks::gated, (gate.path(), 7)));
-    let mut lazy = pool.imap(tasks::square, 0..3);
-    let code = in_forked_child(|| {
-        assert!(matches!(handle.take().unwrap().get(), Err(Error::ForkedChild { .. })));
-    });
-    assert_eq!(code, 0);
-    let code = in_forked_child(|| {
-        assert!(matches!(lazy.next(), Some(Err(Error::ForkedChild { .. }))));
-    });
-    assert_eq!(code, 0);
-    gate.open();
-    assert_eq!(handle.take().unwrap().get().unwrap(), 7);
-    assert_eq!(lazy.next().unwrap().unwrap(), 0);
-    drop(lazy);
     pool.close();
     pool.join().unwrap();
 }

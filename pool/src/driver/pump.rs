@@ -451,7 +451,10 @@ impl Engine for Pump {
     }
 
     fn call_back(&self, callback: Hook) {
-        self.callbacks.queue(callback);
+        // Their thread is the owner's, and so is what they were attached to.
+        if self.check_owner().is_ok() {
+            self.callbacks.queue(callback);
+        }
     }
 }
 

@@ -111,6 +111,10 @@ impl<R> AsyncResult<R> {
 
     /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
     ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); what is an error because nothing can come is one at once.
+    ///
     /// # Panics
     ///
     /// If an earlier call returned the result.
@@ -134,6 +138,9 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn get_timeout(&mut self, timeout: Duration) -> Option<Result<R>> {
+        if let Err(error) = self.check_waiting("get_timeout") {
+            return Some(Err(error));
+        }
         self.wait_timeout(timeout).then(|| self.take())
     }
 
@@ -159,7 +166,8 @@ impl<R> AsyncResult<R> {
         self.wait_until(None);
     }
 
-    /// Waits up to `timeout` until the result is there; tells whether it is.
+    /// Waits up to `timeout` until the result is there; tells whether it is. Returns at once where [`get`](Self::get)
+    /// would return an error because nothing can come.
     ///
     /// # Examples
     ///
@@ -173,6 +181,9 @@ impl<R> AsyncResult<R> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        if self.check_waiting("wait_timeout").is_err() {
+            return false;
+        }
         // A time too long to add is for ever.
         self.wait_until(Instant::now().checked_add(timeout))
     }
