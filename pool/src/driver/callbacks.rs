@@ -33,7 +33,24 @@ impl Callbacks {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a callback. After the end of the pool, and where no thread can be had, it runs at once.
+    /// Sees to it that there is a thread for callbacks, unless the pool has ended.
+    ///
+    /// # Errors
+    ///
+    /// If none can be had. A callback on any other thread of the pool could wait for what that thread has to do.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        if matches!(*state, State::NotStarted) {
+            let (sender, receiver) = mpsc::channel::<Hook>();
+            let run = move || receiver.into_iter().for_each(|callback| callback());
+            let thread = thread::Builder::new().name("pool-callbacks".to_owned()).spawn(run);
+            let thread = thread.map_err(|error| Error::spawn("starting the thread for callbacks", error))?;
+            *state = State::Running { sender, thread };
+        }
+        Ok(())
+    }
+
+    /// Queues a callback that was [prepared](Self::prepare) for. After the end of the pool it runs at once.
     pub(crate) fn queue(&self, callback: Hook) {
         self.unfinished.fetch_add(1, Ordering::SeqCst);
         let unfinished = self.unfinished.clone();
@@ -41,21 +58,12 @@ impl Callbacks {
             callback();
             unfinished.fetch_sub(1, Ordering::SeqCst);
         });
-        let mut state = self.state();
-        if matches!(*state, State::NotStarted) {
-            let (sender, receiver) = mpsc::channel::<Hook>();
-            let run = move || receiver.into_iter().for_each(|callback| callback());
-            if let Ok(thread) = thread::Builder::new().name("pool-callbacks".to_owned()).spawn(run) {
-                *state = State::Running { sender, thread };
-            }
-        }
-        let rejected = match &*state {
+        let rejected = match &*self.state() {
             State::Running { sender, .. } => {
                 sender.send(callback).err().map(|mpsc::SendError(callback)| callback)
             }
             State::NotStarted | State::Ended => Some(callback),
         };
-        drop(state);
         if let Some(callback) = rejected {
             callback();
         }

@@ -450,8 +450,13 @@ impl Engine for Pump {
         self.callbacks.is_own_thread()
     }
 
+    fn prepare_callbacks(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        self.callbacks.prepare()
+    }
+
     fn call_back(&self, callback: Hook) {
-        // Their thread is the owner's, and so is what they were attached to.
+        // The thread for them is the owner's.
         if self.check_owner().is_ok() {
             self.callbacks.queue(callback);
         }

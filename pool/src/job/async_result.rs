@@ -298,7 +298,8 @@ impl<R: Send + 'static> AsyncResult<R> {
     ///
     /// # Errors
     ///
-    /// Its result is the job's error, or [`Error::CallbackPanicked`].
+    /// Its result is the job's error, or [`Error::CallbackPanicked`]; [`Error::Spawn`] if no thread can be had for
+    /// callbacks, and then this one is not called.
     ///
     /// # Examples
     ///
@@ -326,7 +327,8 @@ impl<R: Send + 'static> AsyncResult<R> {
     ///
     /// # Errors
     ///
-    /// Its result is the job's error, or [`Error::CallbackPanicked`].
+    /// Its result is the job's error, or [`Error::CallbackPanicked`]; [`Error::Spawn`] if no thread can be had for
+    /// callbacks, and then this one is not called.
     ///
     /// # Examples
     ///
@@ -352,7 +354,8 @@ impl<R: Send + 'static> AsyncResult<R> {
     ///
     /// # Errors
     ///
-    /// Its result is the job's error, or [`Error::CallbackPanicked`] with that as its source.
+    /// Its result is the job's error, or [`Error::CallbackPanicked`] with that as its source; [`Error::Spawn`] if no
+    /// thread can be had for callbacks, and then this one is not called.
     ///
     /// # Examples
     ///
@@ -382,7 +385,10 @@ impl<R: Send + 'static> AsyncResult<R> {
         self,
         step: impl FnOnce(Result<R>) -> Result<N> + Send + 'static,
     ) -> AsyncResult<N> {
-        let slot = Arc::new(Mutex::new(Slot::Empty));
+        // An error ends the new handle; the job goes on.
+        let refusal = self.engine.upgrade().and_then(|engine| engine.prepare_callbacks().err());
+        let is_refused = refusal.is_some();
+        let slot = Arc::new(Mutex::new(refusal.map_or(Slot::Empty, |error| Slot::Full(Err(error)))));
         let job = Arc::new(Job::new(self.job.task));
         let next = AsyncResult {
             engine: self.engine.clone(),
@@ -391,6 +397,10 @@ impl<R: Send + 'static> AsyncResult<R> {
             collect: None,
             slot: OnceLock::from(slot.clone()),
         };
+        if is_refused {
+            job.settle();
+            return next;
+        }
         let (source, engine) = (self.job.clone(), self.engine.clone());
         source.when_settled(Box::new(move || {
             let announcer = engine.clone();

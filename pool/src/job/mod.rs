@@ -12,7 +12,6 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stream;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -193,7 +192,7 @@ impl Job {
         hooks.into_iter().for_each(|hook| hook());
         if let Some(waker) = waker {
             // An executor's code, on whichever thread this is; what it panics with is not ours to tell.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            let _ = callback::catch(|| waker.wake());
         }
     }
 
@@ -342,6 +341,12 @@ pub(crate) trait Engine: Send + Sync {
     fn announce(&self, job: &Job);
     /// Tells whether the calling thread is the one that runs callbacks.
     fn is_callback_thread(&self) -> bool;
+    /// Sees to it that there is a thread for callbacks; where the calling thread may not use the pool, there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Spawn`] if none can be had.
+    fn prepare_callbacks(&self) -> Result<(), Error>;
     /// Queues a callback for the thread that runs them.
     fn call_back(&self, callback: Hook);
 }

@@ -15,8 +15,8 @@
 //! | a task takes what is not its own | `manners` |
 //! | initializers that fail or hang | `initializer.rs`, `failing_starts.rs` |
 //! | too few descriptors | `builder.rs` |
-//! | callbacks | `callbacks.rs` |
-//! | a forked child | `start_methods.rs` |
+//! | callbacks | `callbacks`, and `callbacks.rs` for what they are given |
+//! | a forked child | `forked_child.rs` |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +24,7 @@ use pool::{AsyncResult, Error, Exit, Pool, StartMethod};
 
 use crate::support::{Case, Gate, Log, start, tasks};
 
+mod callbacks;
 mod codec;
 mod deaths;
 mod killed;
@@ -33,8 +34,15 @@ mod stopped;
 
 /// The cases of all modules below.
 #[allow(dead_code)]
-pub(crate) const MODULES: &[&[Case]] =
-    &[codec::CASES, deaths::CASES, killed::CASES, manners::CASES, panics::CASES, stopped::CASES];
+pub(crate) const MODULES: &[&[Case]] = &[
+    callbacks::CASES,
+    codec::CASES,
+    deaths::CASES,
+    killed::CASES,
+    manners::CASES,
+    panics::CASES,
+    stopped::CASES,
+];
 
 /// What stands around a fault.
 struct Scene {
