@@ -21,8 +21,6 @@ crate::cases![
     nonsense_in_the_variable_is_refused,
     workers_are_children_of_this_process,
     arguments_of_the_initializer_that_do_not_encode_are_an_error,
-    too_few_descriptors_are_an_error_and_leave_nothing,
-    shared_memory_over_the_limit_on_files_is_an_error,
 ];
 
 fn zero_workers_are_refused(method: StartMethod) {
@@ -128,12 +126,4 @@ fn arguments_of_the_initializer_that_do_not_encode_are_an_error(method: StartMet
         let builder = Pool::builder().start_method(method).workers(1);
         assert!(matches!(builder.finalizer(takes_shy, (Shy(mood),)).build(), Err(Error::Encode { .. })));
     }
-}
-
-fn shared_memory_over_the_limit_on_files_is_an_error(method: StartMethod) {
-    Program::new(PROGRAM, "short_files", method).run().expect_success();
-}
-
-fn too_few_descriptors_are_an_error_and_leave_nothing(method: StartMethod) {
-    Program::new(PROGRAM, "few_descriptors", method).run().expect_success();
 }

@@ -8,6 +8,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_program");
 const PROGRAM_MORTAL: &str = env!("CARGO_BIN_EXE_program_mortal");
 /// What a program does with a pool after it forked itself.
 const PROGRAM_FORKED: &str = env!("CARGO_BIN_EXE_program_forked");
+/// What a pool does where the system has no more of something.
+const PROGRAM_SCARCE: &str = env!("CARGO_BIN_EXE_program_scarce");
 /// One whose `main` is marked with `#[pool::main]`.
 const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
 /// One with two tasks of one name.

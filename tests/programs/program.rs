@@ -29,8 +29,6 @@ fn main() {
         ("exits_with_a_pool_in_a_static", []) => exits_with_a_pool_in_a_static(method),
         ("calls_main_once", [log]) => calls_main_once(method, log),
         ("deletes_itself", []) => deletes_itself(method),
-        ("short_files", []) => short_files(method),
-        ("few_descriptors", []) => few_descriptors(method),
         ("interrupted", []) => interrupted(method),
         ("closed_standard_streams", [log]) => closed_standard_streams(method, log),
         ("big_image", []) => big_image(method),
@@ -126,38 +124,6 @@ fn deletes_itself(method: StartMethod) {
     processes::kill(pool.worker_pids()[0]);
     assert_eq!(pool.map(tasks::square, 0..3).unwrap(), [0, 1, 4]);
     std::fs::remove_file(own).unwrap();
-}
-
-fn few_descriptors(method: StartMethod) {
-    let limit = rustix::process::Rlimit { current: Some(50), maximum: Some(50) };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
-    let before = support::census::Census::take();
-    let error = Pool::builder().start_method(method).workers(200).build().unwrap_err();
-    assert!(matches!(error, Error::Spawn { .. }), "{error}");
-    before.compare();
-    // A smaller one fits.
-    let pool = start(method, 1);
-    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-}
-
-/// The kernel counts shared memory as files.
-fn short_files(method: StartMethod) {
-    let pool = start(method, 1);
-    let limit = rustix::process::Rlimit { current: Some(200_000), maximum: None };
-    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
-    let block = vec![1; 1_000_000];
-    let error = pool.apply(tasks::length, (&block,)).unwrap_err();
-    assert!(matches!(error, Error::Encode { .. }), "{error}");
-    let error = pool.apply(tasks::bytes, (1_000_000,)).unwrap_err();
-    assert!(matches!(error, Error::Encode { .. }), "{error}");
-    assert_eq!(pool.apply(tasks::bytes, (100_000,)).unwrap().len(), 100_000);
-    let limit = rustix::process::Rlimit { current: Some(5_000), maximum: None };
-    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
-    if method != StartMethod::Fork {
-        let error = Pool::builder().start_method(method).workers(1).build().unwrap_err();
-        assert!(matches!(error, Error::Spawn { .. }), "{error}");
-    }
-    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
 }
 
 /// Ctrl-C goes to every process of the terminal's group.

@@ -68,7 +68,7 @@ impl Fork {
         let outcome = zygote.fork(setup, is_wanted);
         if matches!(outcome, Err(Trouble::Broken(_))) {
             // The next attempt is the spare's.
-            self.zygotes.remove(0).discard();
+            self.zygotes.remove(0);
         }
         outcome.map_err(Trouble::into_error)
     }
@@ -85,12 +85,8 @@ impl Fork {
                 Ok(spare) => self.zygotes.push(spare),
                 // Without a spare it works as well, and it is tried again.
                 Err(Trouble::Refused(_)) => {}
-                Err(Trouble::Broken(_)) => self.zygotes.remove(0).discard(),
+                Err(Trouble::Broken(_)) => drop(self.zygotes.remove(0)),
             }
         }
-    }
-
-    pub(crate) fn shut_down(self) {
-        self.zygotes.into_iter().for_each(Zygote::discard);
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct ForkServer {
     zygote: Option<Zygote>,
 }
 
-/// A helper process and the channel to it.
+/// A helper process and the channel to it. Dropped, it ends.
 pub(crate) struct Zygote {
     pub(crate) process: Process,
     pub(crate) orders: Orders,
@@ -52,15 +52,17 @@ impl Zygote {
         Ok(Zygote { process: Self::take_charge(forked.map_err(Trouble::Refused)?)?, orders })
     }
 
-    /// What a zygote makes is in its group until it is known here; see [`discard`](Self::discard).
+    /// What a zygote makes is in its group until it is known here, and ends with it until then.
     fn take_charge(pid: u32) -> Result<Process, Trouble> {
         let process = Process::open(pid).map_err(Trouble::Refused)?;
         process.move_to_own_group();
         Ok(process)
     }
+}
 
-    /// Ends it, and with it what it may have made and had no time to tell. It holds nothing that would need care.
-    pub(crate) fn discard(self) {
+/// Ends it, and with it what it may have made and had no time to tell. It holds nothing that would need care.
+impl Drop for Zygote {
+    fn drop(&mut self) {
         self.process.kill_family();
     }
 }
@@ -80,10 +82,7 @@ impl ForkServer {
         };
         match zygote.fork(setup, is_wanted) {
             // The next attempt gets a new one.
-            Err(Trouble::Broken(error)) => {
-                zygote.discard();
-                Err(Trouble::Broken(error).into_error())
-            }
+            Err(Trouble::Broken(error)) => Err(Trouble::Broken(error).into_error()),
             outcome => {
                 self.zygote = Some(zygote);
                 outcome.map_err(Trouble::into_error)
@@ -97,11 +96,5 @@ impl ForkServer {
 
     pub(crate) fn collect(&mut self) {
         self.zygote.take_if(|zygote| zygote.process.collect().is_some());
-    }
-
-    pub(crate) fn shut_down(self) {
-        if let Some(zygote) = self.zygote {
-            zygote.discard();
-        }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) type Obey = fn(Helm) -> !;
 /// Asked from time to time while a start takes long: does anybody still want it?
 pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
 
-/// Makes workers by one of the methods.
+/// Makes workers by one of the methods. Dropped, it ends its helpers.
 pub(crate) enum Starter {
     ForkServer(ForkServer),
     Spawn(Spawn),
@@ -92,15 +92,6 @@ impl Starter {
             Starter::ForkServer(server) => server.collect(),
             Starter::Spawn(_) => {}
             Starter::Fork(fork) => fork.collect(is_wanted),
-        }
-    }
-
-    /// Ends the helpers.
-    pub(crate) fn shut_down(self) {
-        match self {
-            Starter::ForkServer(server) => server.shut_down(),
-            Starter::Spawn(_) => {}
-            Starter::Fork(fork) => fork.shut_down(),
         }
     }
 }

@@ -147,7 +147,7 @@ impl Supervisor {
             let _ = built.send(Ok(()));
         }
         self.supervise(&mut slots);
-        self.starter.shut_down();
+        drop(self.starter);
         if failed {
             // Only now, so that a builder that returns an error leaves nothing behind.
             let _ = built.send(outcome);

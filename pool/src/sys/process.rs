@@ -109,8 +109,11 @@ impl Process {
         }
     }
 
-    /// Kills and collects the process and every child of this one that is still in its group.
+    /// Kills and collects the process and every child of this one that is still in its group, unless it was collected.
     pub(crate) fn kill_family(&self) {
+        if self.is_collected.load(Ordering::Relaxed) {
+            return;
+        }
         self.kill();
         let Ok(pid) = to_pid(self.pid) else { return };
         while let Ok(_) | Err(rustix::io::Errno::INTR) =

@@ -110,7 +110,8 @@ impl Orders {
 
     /// Sends an order.
     pub(crate) fn send(&self, order: Order) -> io::Result<()> {
-        self.orders.send(order).map_err(to_io)
+        // Some of them bring shared memory.
+        guarded(|| self.orders.send(order))?.map_err(to_io)
     }
 
     /// Has a zygote fork a worker; returns its process id.
@@ -269,7 +270,12 @@ pub(crate) fn parcels() -> io::Result<(ParcelsOut, ParcelsIn)> {
 
 impl ParcelsOut {
     pub(crate) fn send(&self, parcel: Parcel) -> io::Result<()> {
-        guarded(|| self.sender.send(parcel))?.map_err(to_io)
+        match parcel {
+            Parcel::Segment { .. } => guarded(|| self.sender.send(parcel))?,
+            // What brings no memory takes no descriptor, and says that there is none.
+            Parcel::Room { .. } | Parcel::Forget { .. } | Parcel::Denied { .. } => self.sender.send(parcel),
+        }
+        .map_err(to_io)
     }
 }
 

@@ -14,7 +14,7 @@
 //! | a worker is stopped | `stopped`; with a limit `time_limits.rs` |
 //! | a task takes what is not its own | `manners` |
 //! | initializers that fail or hang | `initializer.rs`, `failing_starts.rs` |
-//! | too few descriptors | `builder.rs` |
+//! | no process, descriptor or memory is left | `scarce` |
 //! | callbacks | `callbacks`, and `callbacks.rs` for what they are given |
 //! | a forked child | `forked_child.rs` |
 
@@ -30,6 +30,7 @@ mod deaths;
 mod killed;
 mod manners;
 mod panics;
+mod scarce;
 mod stopped;
 
 /// The cases of all modules below.
@@ -41,6 +42,7 @@ pub(crate) const MODULES: &[&[Case]] = &[
     killed::CASES,
     manners::CASES,
     panics::CASES,
+    scarce::CASES,
     stopped::CASES,
 ];
 
