@@ -88,7 +88,7 @@ impl EntryHeader {
 }
 
 /// Appends an entry of these bytes.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn append_entry(body: &mut Vec<u8>, status: Status, bytes: &[u8]) {
     body.extend_from_slice(&EntryHeader::inline(status, bytes.len()).to_bytes());
     body.extend_from_slice(bytes);

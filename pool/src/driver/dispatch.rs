@@ -160,6 +160,29 @@ impl<L: Link> Driver<L> {
         self.dispatch();
     }
 
+    /// Takes the chunk that is due back from workers that did not begin it from one nudge to the next, while another
+    /// one has nothing to do: they are stopped, or their processes get no CPU.
+    ///
+    /// That takes so long, and not [`PATIENCE`], because a worker may wake up late on a busy machine. All of them may, and
+    /// then chunks would wander from one to the other and be run by none.
+    pub(super) fn relieve_the_stopped(&mut self) {
+        let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
+        let has_idle = self.slots.iter().filter_map(Slot::get).any(is_idle);
+        let mut taken = Vec::new();
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            let begun = worker.link.running().chunk;
+            let due = worker.in_flight.due().map(|(number, ..)| number);
+            let unbegun = due.filter(|number| (*number as u32).wrapping_sub(begun) as i32 > 0);
+            if let (Some(number), true) = (unbegun, has_idle && unbegun == worker.unbegun) {
+                let link = &mut worker.link;
+                taken.extend(worker.in_flight.recall_front(|sent, number| link.recall(sent, number)));
+                worker.watched = Some(Watched { number, done: 0, since: Instant::now(), is_stalled: true });
+            }
+            worker.unbegun = unbegun;
+        }
+        self.requeue(taken);
+    }
+
     /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
     fn feed_the_hungry(&mut self) {
         let mut hungry = self.jobs.take_hungry();

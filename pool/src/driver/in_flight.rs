@@ -156,6 +156,15 @@ impl InFlight {
         Some((place > 0, self.chunks[place].number, self.chunks[place].limits))
     }
 
+    /// Tells whether an item whose time is limited may begin after this one.
+    pub(crate) fn has_limited_after(&self, running: Running) -> bool {
+        let mut limited =
+            self.chunks.iter().filter(|chunk| chunk.limits.is_set() && chunk.recall != Recall::Taken);
+        limited.any(|chunk| {
+            chunk.number as u32 != running.chunk || running.item.saturating_add(1) < chunk.block.count
+        })
+    }
+
     /// Notes that an item's end was told.
     pub(crate) fn decide(&mut self, running: Running) {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.number as u32 == running.chunk) {
@@ -240,19 +249,28 @@ impl InFlight {
     pub(crate) fn recall(&mut self, mut ask: impl FnMut(Sent, u64) -> bool) -> Vec<(JobKey, Block)> {
         let queued: Vec<usize> =
             (1..self.chunks.len()).filter(|place| self.chunks[*place].recall == Recall::No).collect();
-        let mut taken = Vec::new();
-        for place in queued[queued.len() / 2..].iter() {
-            let chunk = &mut self.chunks[*place];
-            if ask(chunk.sent, chunk.number) {
-                chunk.recall = Recall::Taken;
-                self.items -= chunk.block.count as usize;
-                self.bytes -= chunk.block.bytes().len();
-                taken.push((chunk.job, chunk.block.clone()));
-            } else {
-                chunk.recall = Recall::Asked;
-            }
+        queued[queued.len() / 2..].iter().filter_map(|place| self.ask_back(*place, &mut ask)).collect()
+    }
+
+    /// Takes back the chunk that is due, if none of it was answered; otherwise as [`recall`](Self::recall).
+    pub(crate) fn recall_front(&mut self, ask: impl FnMut(Sent, u64) -> bool) -> Option<(JobKey, Block)> {
+        let front = self.chunks.front()?;
+        if front.done > 0 || front.recall != Recall::No {
+            return None;
         }
-        taken
+        self.ask_back(0, ask)
+    }
+
+    fn ask_back(&mut self, place: usize, mut ask: impl FnMut(Sent, u64) -> bool) -> Option<(JobKey, Block)> {
+        let chunk = &mut self.chunks[place];
+        if !ask(chunk.sent, chunk.number) {
+            chunk.recall = Recall::Asked;
+            return None;
+        }
+        chunk.recall = Recall::Taken;
+        self.items -= chunk.block.count as usize;
+        self.bytes -= chunk.block.bytes().len();
+        Some((chunk.job, chunk.block.clone()))
     }
 
     /// Takes back all that is not answered, because the worker will begin nothing more; oldest first.

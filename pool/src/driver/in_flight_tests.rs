@@ -100,6 +100,30 @@ fn queued_chunks_are_taken_back_and_their_answers_ignored() {
 }
 
 #[test]
+fn the_chunk_that_is_due_is_taken_back_if_nothing_of_it_was_answered() {
+    let mut in_flight = with_chunks(&[2, 1]);
+    let taken = in_flight.recall_front(|_, number| number == 1).expect("it was not begun");
+    assert_eq!((taken.1.first, taken.1.count), (100, 2));
+    assert_eq!(in_flight.load().items, 1);
+    assert!(in_flight.recall_front(|_, _| true).is_none(), "it was taken back before");
+    assert!(in_flight.complete(&answer(1, 0, 2), true).unwrap().is_none());
+    assert_eq!(in_flight.complete(&answer(2, 0, 1), false).unwrap().unwrap().first, 102);
+    let mut in_flight = with_chunks(&[2]);
+    in_flight.complete(&answer(1, 0, 1), false).unwrap();
+    assert!(in_flight.recall_front(|_, _| true).is_none());
+}
+
+#[test]
+fn a_worker_that_dies_after_the_chunk_that_was_due_was_taken_back_loses_nothing_of_it() {
+    for said in [Running::default(), begun(7, 0)] {
+        let mut in_flight = with_chunks(&[2]);
+        in_flight.recall_front(|_, _| true).expect("it was not begun");
+        let lost = in_flight.lose(said);
+        assert_eq!((started(&lost), lost.unstarted.len()), (vec![], 0));
+    }
+}
+
+#[test]
 fn a_chunk_that_was_asked_back_too_late_is_run_or_comes_back_by_its_answer() {
     for skipped in [false, true] {
         let mut in_flight = with_chunks(&[1, 2]);

@@ -135,8 +135,9 @@ impl<L: Link> Driver<L> {
         let chunks = workers.flat_map(|worker| worker.in_flight.iter());
         let in_flight = chunks.filter(|chunk| chunk.job == key).filter_map(Chunk::next_index).min();
         let retried = self.timers.retries_of(key).map(|block| block.first).min();
+        let asked = self.asked.iter().filter(|(job, _)| *job == key).map(|(_, index)| *index).min();
         let Some(job) = self.jobs.get(key) else { return 0 };
-        [in_flight, retried, job.lowest_unsent()].into_iter().flatten().min().unwrap_or(job.pushed)
+        [in_flight, retried, asked, job.lowest_unsent()].into_iter().flatten().min().unwrap_or(job.pushed)
     }
 
     /// Sees to it that no worker runs an item of this job for much longer.
@@ -209,10 +210,11 @@ impl<L: Link> Driver<L> {
             worker.link.interrupt(running);
             worker.seen = Some(Seen { is_told: true, ..seen });
         }
+        let first = worker.in_flight.has_limited_after(running).then_some(first);
         let soft_left = limits.soft.and_then(|soft| soft.checked_sub(age)).filter(|left| !left.is_zero());
         let hard_left = limits.hard.map(|hard| hard - age);
-        // The next item of the chunk may begin at any time, and its time counts from then.
-        let left = soft_left.into_iter().chain(hard_left).chain([first]).min()?;
+        // The next item may begin at any time, and its time counts from then.
+        let left = soft_left.into_iter().chain(hard_left).chain(first).min()?;
         Some(now + left)
     }
 
@@ -267,9 +269,10 @@ impl<L: Link> Driver<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::tests::{add_worker, delivered, echo_all, numbers, ready};
+    use crate::driver::tests::{add_worker, chunks_of, delivered, echo_all, numbers, ready};
     use crate::driver::{Extras, JobOptions, Rules};
     use crate::exit::{Ended, Exit};
+    use crate::frame::Status;
     use crate::transport::in_memory::FakeWorker;
 
     fn limited(soft: Option<u64>, hard: Option<u64>, retries: u32) -> JobOptions {
@@ -397,6 +400,39 @@ mod tests {
         assert_eq!(fakes[0].interrupted(), Some(2));
         let next = driver.timers.limits.expect("item 3 may begin at any time");
         assert!(next <= Instant::now() + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_last_item_is_not_looked_at_again_before_something_is_due() {
+        for hard in [None, Some(3600)] {
+            let (mut driver, fakes) = ready(1, Rules::default());
+            numbers(&mut driver, 4, limited(Some(5), hard, 0));
+            run(&fakes[0], 3, 6);
+            look(&mut driver);
+            assert_eq!(fakes[0].interrupted(), Some(3));
+            let next = driver.timers.limits.map(|time| time > Instant::now() + Duration::from_secs(3000));
+            assert_eq!(next, hard.map(|_| true));
+        }
+    }
+
+    #[test]
+    fn the_item_that_user_code_is_asked_about_may_be_the_lowest_of_a_cancelled_job() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let retry_if = crate::driver::RetryIf(std::sync::Arc::new(|_| true));
+        let extras = Extras { retries: 1, retry_if: Some(retry_if), ..Extras::default() };
+        let options = JobOptions { extras: Some(Box::new(extras)), ..chunks_of(4) };
+        let (job, key) = numbers(&mut driver, 8, options);
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        let outcomes =
+            [(Status::Ok, &b"0"[..]), (Status::UnknownTask, b""), (Status::Ok, b"2"), (Status::Ok, b"3")];
+        fakes[0].answer(FakeWorker::done(&chunk, 0), &outcomes);
+        driver.turn();
+        let questions = driver.take_effects().ask;
+        assert_eq!(questions.len(), 1);
+        assert!(driver.cancel(key, Rest::IsEnded));
+        assert_eq!(job.aborted().and_then(|error| error.index()), Some(1));
+        questions.into_iter().for_each(|question| driver.answer(question.ask()));
+        assert!(driver.asked.is_empty());
     }
 
     #[test]

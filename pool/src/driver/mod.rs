@@ -107,6 +107,8 @@ pub(crate) struct Driver<L> {
     any_was_ready: bool,
     /// Where the bodies of frames are received.
     body: Vec<u8>,
+    /// Items that user code is asked about.
+    asked: Vec<(JobKey, usize)>,
 }
 
 impl<L: Link> Driver<L> {
@@ -124,6 +126,7 @@ impl<L: Link> Driver<L> {
             timers: Timers::default(),
             any_was_ready: false,
             body: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -273,10 +276,11 @@ impl<L: Link> Driver<L> {
         progress
     }
 
-    /// Wakes workers that have something to do and may have missed that.
+    /// Wakes workers that have something to do and may have missed that; called now and then.
     pub(crate) fn nudge(&mut self) {
         let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
         workers.filter(|worker| !worker.in_flight.is_empty()).for_each(|worker| worker.link.nudge());
+        self.relieve_the_stopped();
     }
 
     /// Tells whether a [`turn`](Self::turn) would find something that came in, or a question that was put back.

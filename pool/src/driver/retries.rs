@@ -154,6 +154,7 @@ impl<L: Link> Driver<L> {
             return false;
         }
         let error = sink::failure(job.job.task, block.first, status, bytes);
+        self.asked.push((key, block.first));
         self.effects.ask.push(Question { key, block, attempts, error, retry_if });
         true
     }
@@ -161,6 +162,7 @@ impl<L: Link> Driver<L> {
     /// Does what user code decided about an item.
     pub(crate) fn answer(&mut self, answer: Answer) {
         let Answer { key, block, attempts, error, again } = answer;
+        self.asked.retain(|asked| *asked != (key, block.first));
         // Its job may have given up meanwhile.
         if again && self.jobs.get(key).is_some_and(|job| !job.gave_up) {
             self.retry(key, block, attempts);

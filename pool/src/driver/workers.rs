@@ -42,6 +42,8 @@ pub(super) struct Worker<L> {
     /// What its initializer said against it.
     pub(super) refusal: Option<Complaint>,
     pub(super) watched: Option<Watched>,
+    /// The chunk that was due, and not begun, when it was nudged last.
+    pub(super) unbegun: Option<u64>,
     pub(super) seen: Option<Seen>,
     /// It was halted and is being ended.
     pub(super) sentence: Option<Sentence>,
@@ -119,6 +121,7 @@ impl<L: Link> Driver<L> {
             was_ready: false,
             refusal: None,
             watched: None,
+            unbegun: None,
             seen: None,
             sentence: None,
         });
@@ -412,5 +415,41 @@ mod tests {
         }
         driver.turn();
         assert!(job.is_settled());
+    }
+
+    #[test]
+    fn what_a_stopped_worker_did_not_begin_goes_to_an_idle_one() {
+        for is_begun in [false, true] {
+            let (mut driver, fakes) = ready(2, Rules::default());
+            let (job, _) = numbers(&mut driver, 1, chunks_of(1));
+            let stopped = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has it");
+            let other = &fakes[1 - stopped];
+            driver.nudge();
+            driver.turn();
+            assert!(other.is_empty(), "it may have woken up late");
+            let late = is_begun.then(|| {
+                let chunk = fakes[stopped].take().expect("it was sent a chunk");
+                fakes[stopped].set_running(&chunk, 0);
+                chunk
+            });
+            driver.nudge();
+            driver.turn();
+            assert_eq!(other.is_empty(), is_begun);
+            match late {
+                Some(chunk) => fakes[stopped].echo(&chunk, 0, 1),
+                None => {
+                    echo_all(&mut driver, std::slice::from_ref(other));
+                    // Nothing more goes to it before it answers.
+                    numbers(&mut driver, 1, chunks_of(1));
+                    assert!(!other.is_empty());
+                    let skipped = fakes[stopped].take().expect("it was sent a chunk");
+                    assert!(fakes[stopped].is_revoked(&skipped) && fakes[stopped].is_empty());
+                    fakes[stopped].answer(FakeWorker::done(&skipped, 0), &[(Status::Skipped, b"")]);
+                }
+            }
+            driver.turn();
+            assert_eq!(delivered(&job), echoed(0..1));
+            assert!(driver.take_effects().kill.is_empty());
+        }
     }
 }
