@@ -60,6 +60,10 @@ use proc_macro::TokenStream;
 /// - Keep the tasks in a module, and call `tasks::count`. Nothing is in scope then, unless a `use` brings it.
 /// - Write `#[pool_task(handle = Count)]`. The function keeps its name, and the pool gets `Count`.
 ///
+/// Clippy takes the plain call of a unit struct's name for the making of a value. So where such a call is a statement, and
+/// what it returns needs no drop, `clippy::no_effect` warns, though the call is made. `(*log)(text);` says the same
+/// and is not mistaken, and neither is a function that kept its name by `handle`.
+///
 /// Inside the task's own body its name is the plain function, so recursion and locals of that name work. To
 /// send the task to a pool from there, name it by its path, such as `self::count`.
 ///
