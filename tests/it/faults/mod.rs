@@ -17,6 +17,18 @@
 //! | no process, descriptor or memory is left | `scarce` |
 //! | callbacks | `callbacks`, and `callbacks.rs` for what they are given |
 //! | a forked child | `forked_child.rs` |
+//! | bytes of a connection are corrupt | `corruption` |
+//!
+//! What the program can do about work that runs is elsewhere:
+//!
+//! | Control | Where |
+//! | --- | --- |
+//! | timeouts, soft and hard, and deadlines | `time_limits.rs` |
+//! | cancel, and dropping a lazy call | `time_limits.rs`, `async_result.rs`, `imap.rs` |
+//! | retries, and no second run without them | `retries.rs`; `killed`, `deaths` |
+//! | terminate, join and drop within their time | `terminate.rs`, `stubborn.rs`, `join_timeout.rs`, `drop.rs` |
+//! | conditions of workers, and what is said of who dies of them | `limits.rs`, `max_memory.rs`, `exit_report.rs` |
+//! | Ctrl-C, and every end of the program | `program_end.rs`, `parent_death.rs`, `start_methods.rs` |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
