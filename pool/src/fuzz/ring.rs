@@ -98,7 +98,7 @@ pub(super) fn produce(data: &[u8]) {
         if let Some(at) = reserved {
             let end = at + len as u64;
             assert!(sent <= at && end - consumed <= SMALL as u64);
-            assert!(producer.can_extend(end));
+            assert!(producer.room_after(at) as u64 >= end - at);
             producer.write(at, &vec![pair[1]; len]);
             producer.publish(end);
         }
