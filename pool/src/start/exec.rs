@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -22,54 +22,77 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// The program itself, wherever it came from and whatever happened to its file since.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// Executes the program; the new process waits for orders.
-pub(crate) fn execute(depth: u32, is_wanted: IsWanted<'_>) -> Result<(Process, Orders), Error> {
-    let identity = Identity::own()?;
-    let door = Door::open().map_err(|error| Error::spawn("opening a socket for the handshake", error))?;
-    let name = door.name().to_owned();
-    let token = random_token();
-    let invitation = Invitation { parent: process::own_pid(), depth, token, server: name.clone() };
-    let process = spawn(&invitation).map_err(|error| Error::spawn("executing the program again", error))?;
+/// An execution of the program that has not said hello yet. Dropped, it ends.
+pub(crate) struct Guest {
+    /// Until it is let in.
+    process: Option<Process>,
+    token: u128,
+    identity: Identity,
+    door: String,
+    hello: Receiver<io::Result<Hello>>,
+    waiter: Option<JoinHandle<()>>,
+}
 
-    let (sender, receiver) = mpsc::channel();
-    let waiter = thread::Builder::new().name("pool-door".to_owned()).spawn(move || {
-        // The receiver is gone if its patience was.
-        let _ = sender.send(door.wait());
-    });
-    let waiter = match waiter {
-        Ok(waiter) => waiter,
-        Err(error) => {
-            end(&process);
-            return Err(Error::spawn("starting a thread for the handshake", error));
+impl Guest {
+    /// Executes the program. It takes its time to load, in which the caller can do something else.
+    pub(crate) fn invite(depth: u32) -> Result<Self, Error> {
+        let identity = Identity::own()?;
+        let door = Door::open().map_err(|error| Error::spawn("opening a socket for the handshake", error))?;
+        let name = door.name().to_owned();
+        let token = random_token();
+        let invitation = Invitation { parent: process::own_pid(), depth, token, server: name.clone() };
+        let process =
+            spawn(&invitation).map_err(|error| Error::spawn("executing the program again", error))?;
+        let (sender, hello) = mpsc::channel();
+        let waiter = thread::Builder::new().name("pool-door".to_owned()).spawn(move || {
+            // The receiver is gone if its patience was.
+            let _ = sender.send(door.wait());
+        });
+        match waiter {
+            Ok(waiter) => {
+                Ok(Self { process: Some(process), token, identity, door: name, hello, waiter: Some(waiter) })
+            }
+            Err(error) => {
+                end(&process);
+                Err(Error::spawn("starting a thread for the handshake", error))
+            }
         }
-    };
-    let hello = wait_for_hello(&receiver, &process, is_wanted);
-    if hello.is_err() {
-        // If it is at the door and says nothing, its end is what ends the wait.
-        end(&process);
-        Door::give_up(&name);
     }
-    // It ends: somebody came, or we just did.
-    let _ = waiter.join();
-    match hello {
-        Ok(Hello { token: theirs, identity: other, orders, reports }) => {
-            if theirs == token && other == identity {
+
+    /// Waits until it says hello; then it waits for orders.
+    pub(crate) fn let_in(mut self, is_wanted: IsWanted<'_>) -> Result<(Process, Orders), Error> {
+        let Some(process) = &self.process else { unreachable!("it is let in once") };
+        let hello = wait_for_hello(&self.hello, process, is_wanted);
+        let Hello { token, identity, orders, reports } =
+            hello.map_err(|error| Error::spawn("the handshake", error))?;
+        let reason = match (token == self.token, identity == self.identity) {
+            (true, true) => {
+                let Some(process) = self.process.take() else { unreachable!("it was just looked at") };
                 return Ok((process, Orders { orders, reports }));
             }
+            (true, false) => "the executed program has other tasks than this one",
+            (false, _) => "a stranger answered instead of the executed program",
+        };
+        Err(Error::spawn("the handshake", io::Error::other(reason)))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            // If it is at the door and says nothing, its end is what ends the wait.
             end(&process);
-            let reason = if theirs == token {
-                "the executed program has other tasks than this one"
-            } else {
-                "a stranger answered instead of the executed program"
-            };
-            Err(Error::spawn("the handshake", io::Error::other(reason)))
+            Door::give_up(&self.door);
         }
-        Err(error) => Err(Error::spawn("the handshake", error)),
+        // It ends: somebody came, or we just did.
+        if let Some(waiter) = self.waiter.take() {
+            let _ = waiter.join();
+        }
     }
 }
 
 fn wait_for_hello(
-    receiver: &mpsc::Receiver<io::Result<Hello>>,
+    receiver: &Receiver<io::Result<Hello>>,
     process: &Process,
     is_wanted: IsWanted<'_>,
 ) -> io::Result<Hello> {

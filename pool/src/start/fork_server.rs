@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::start::{IsWanted, exec};
+use crate::start::exec::Guest;
+use crate::start::{IsWanted, MakeSetup};
 use crate::sys::process::Process;
 use crate::transport::control::{Orders, Setup};
 
@@ -72,14 +73,17 @@ impl ForkServer {
         Self { depth, zygote: None }
     }
 
-    pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        let zygote = match self.zygote.take() {
-            Some(zygote) => zygote,
-            None => {
-                let (process, orders) = exec::execute(self.depth, is_wanted)?;
-                Zygote { process, orders }
-            }
+    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let guest = match self.zygote {
+            Some(_) => None,
+            None => Some(Guest::invite(self.depth)?),
         };
+        let setup = setup()?;
+        if let Some(guest) = guest {
+            let (process, orders) = guest.let_in(is_wanted)?;
+            self.zygote = Some(Zygote { process, orders });
+        }
+        let Some(zygote) = self.zygote.take() else { unreachable!("it was there, or just came") };
         match zygote.fork(setup, is_wanted) {
             // The next attempt gets a new one.
             Err(Trouble::Broken(error)) => Err(Trouble::Broken(error).into_error()),

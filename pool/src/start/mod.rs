@@ -47,6 +47,9 @@ pub(crate) type Obey = fn(Helm) -> !;
 /// Asked from time to time while a start takes long: does anybody still want it?
 pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
 
+/// Makes what a new worker needs to know; called once, while its process or its zygote loads.
+pub(crate) type MakeSetup<'f> = &'f mut dyn FnMut() -> Result<Setup, Error>;
+
 /// Makes workers by one of the methods. Dropped, it ends its helpers.
 pub(crate) enum Starter {
     ForkServer(ForkServer),
@@ -69,7 +72,7 @@ impl Starter {
     }
 
     /// Makes a worker.
-    pub(crate) fn start(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
         match self {
             Starter::ForkServer(server) => server.start(setup, is_wanted),
             Starter::Spawn(spawn) => spawn.start(setup, is_wanted),

@@ -1,9 +1,10 @@
 //! `Spawn`: the program is executed again for every worker.
 
 use crate::error::Error;
-use crate::start::{IsWanted, exec};
+use crate::start::exec::Guest;
+use crate::start::{IsWanted, MakeSetup};
 use crate::sys::process::Process;
-use crate::transport::control::{Order, Setup};
+use crate::transport::control::Order;
 
 pub(crate) struct Spawn {
     depth: u32,
@@ -14,8 +15,10 @@ impl Spawn {
         Self { depth }
     }
 
-    pub(crate) fn start(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        let (process, orders) = exec::execute(self.depth, is_wanted)?;
+    pub(crate) fn start(&self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let guest = Guest::invite(self.depth)?;
+        let setup = setup()?;
+        let (process, orders) = guest.let_in(is_wanted)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {
             process.kill();
             process.collect_within(std::time::Duration::from_secs(10));

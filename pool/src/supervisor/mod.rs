@@ -210,13 +210,18 @@ impl Supervisor {
         let (starter, bell) = (&mut self.starter, &self.bell);
         // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
         // made is dropped by unwinding, and the supervisor goes on.
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            let (link, setup) = RingLink::new(bell, terms)
+        let mut link = None;
+        let mut make_setup = || {
+            let (made, setup) = RingLink::new(bell, terms.clone())
                 .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
-            Ok((link, starter.start(setup, &|| roster.wants_worker())?))
-        }));
-        let (link, process) =
-            made.unwrap_or_else(|_| Err(Error::spawn("making its link", io::ErrorKind::OutOfMemory)))?;
+            link = Some(made);
+            Ok(setup)
+        };
+        let start = || starter.start(&mut make_setup, &|| roster.wants_worker());
+        let started = catch_unwind(AssertUnwindSafe(start));
+        let process =
+            started.unwrap_or_else(|_| Err(Error::spawn("making its link", io::ErrorKind::OutOfMemory)))?;
+        let Some(link) = link else { unreachable!("no worker starts without its link") };
         let pid = process.pid();
         // A limit beyond the end of time is none.
         slots[place].occupy(process, Instant::now().checked_add(self.start_timeout));
