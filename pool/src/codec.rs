@@ -1,12 +1,13 @@
 //! Values as bytes: the only file that names the serialization format (postcard).
 //!
 //! Generated code calls it on both sides of the process border: [`Writer`] where values are sent,
-//! [`Reader`] where they arrive. Slices and vectors of plain numbers skip the format and travel as raw
+//! [`Reader`] where they arrive. Strings, and slices and vectors of plain numbers, skip the format and travel as raw
 //! aligned bytes, so that a worker can borrow them in place. Every item starts at an address that is
 //! a multiple of [`ALIGN`]; padding inside an item counts from there.
 
 use std::any::{Any, TypeId};
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 use serde::Serialize;
@@ -14,6 +15,9 @@ use serde::de::{Deserialize, DeserializeOwned};
 
 /// What the start of every item is aligned to, on both sides.
 pub(crate) const ALIGN: usize = 8;
+
+/// An item of more bytes than this is large, and does not travel in a ring.
+pub(crate) const LARGE: usize = (32 << 10) - 8;
 
 /// Why a value could not be turned into bytes, or bytes into a value.
 ///
@@ -71,11 +75,28 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// Appends the values of one item to a buffer.
-#[derive(Debug)]
+/// Memory for an item that turned out to be large, so that it need not be copied from a buffer afterwards.
+pub(crate) trait Room {
+    /// Appends bytes, after which at least `more` will come. False if there is no room now, which only the first
+    /// call of an item may be told.
+    fn append(&mut self, bytes: &[u8], more: usize) -> Result<bool, CodecError>;
+}
+
+/// Appends the values of one item to a buffer; a large one moves on to other memory, if there is some.
 pub struct Writer<'b> {
+    /// The item, from `base` on; once it has moved, what comes after the bytes that did.
     out: &'b mut Vec<u8>,
     base: usize,
+    room: Option<&'b mut dyn Room>,
+    /// The buffer does not grow beyond this as long as there is room elsewhere.
+    most: usize,
+    moved: usize,
+}
+
+impl fmt::Debug for Writer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("len", &self.len()).field("moved", &self.moved).finish_non_exhaustive()
+    }
 }
 
 impl<'b> Writer<'b> {
@@ -83,7 +104,62 @@ impl<'b> Writer<'b> {
     #[inline]
     pub(crate) fn new(out: &'b mut Vec<u8>) -> Self {
         let base = out.len();
-        Self { out, base }
+        Self { out, base, room: None, most: usize::MAX, moved: 0 }
+    }
+
+    /// The same, for an item that moves to `room` once it is large; [`finish`](Self::finish) comes last.
+    #[inline]
+    pub(crate) fn with_room(out: &'b mut Vec<u8>, room: &'b mut dyn Room) -> Self {
+        let most = out.len() + LARGE;
+        Self { room: Some(room), most, ..Self::new(out) }
+    }
+
+    /// Says that the item is complete. If it has moved, nothing of it is left in the buffer.
+    #[inline]
+    pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
+        if self.moved > 0 { self.move_on(0) } else { Ok(()) }
+    }
+
+    /// Bytes of the item so far.
+    fn len(&self) -> usize {
+        self.moved + self.out.len() - self.base
+    }
+
+    /// Appends bytes to wherever the item is.
+    #[inline]
+    fn extend(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
+        if self.out.len() + bytes.len() > self.most {
+            return self.extend_elsewhere(bytes);
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[cold]
+    fn extend_elsewhere(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
+        self.move_on(bytes.len())?;
+        match &mut self.room {
+            Some(room) if bytes.len() > LARGE => {
+                room.append(bytes, 0)?;
+                self.moved += bytes.len();
+            }
+            _ => self.out.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// Empties the buffer into the other memory.
+    #[cold]
+    fn move_on(&mut self, more: usize) -> Result<(), CodecError> {
+        let Some(room) = &mut self.room else { return Ok(()) };
+        if room.append(&self.out[self.base..], more)? {
+            self.moved = self.len();
+            self.out.truncate(self.base);
+        } else {
+            self.room = None;
+            self.most = usize::MAX;
+        }
+        Ok(())
     }
 
     /// Appends an owned value, or one that the receiver will own.
@@ -92,37 +168,41 @@ impl<'b> Writer<'b> {
         if numbers::append_number(value, self.out) {
             return Ok(());
         }
+        if let Some(text) = (value as &dyn Any).downcast_ref::<String>() {
+            return self.text(text);
+        }
         match numbers::of_vec(value) {
             Some(numbers) => self.raw(numbers.bytes, numbers.align),
-            None => postcard::serialize_with_flavor(value, Append(self.out))
-                .map_err(|error| CodecError::from_postcard::<T>("encode", error))?,
+            None => self.formatted(value),
         }
-        Ok(())
     }
 
     /// Appends a slice: in bulk if it is of plain numbers, else element by element.
     pub fn slice<T: Serialize + 'static>(&mut self, slice: &[T]) -> Result<(), CodecError> {
         match numbers::of_slice(slice) {
             Some(numbers) => self.raw(numbers.bytes, numbers.align),
-            None => postcard::serialize_with_flavor(slice, Append(self.out))
-                .map_err(|error| CodecError::from_postcard::<[T]>("encode", error))?,
+            None => self.formatted(slice),
         }
-        Ok(())
     }
 
     /// Appends a string that the receiver may borrow.
     pub fn text(&mut self, text: &str) -> Result<(), CodecError> {
-        self.raw(text.as_bytes(), 1);
-        Ok(())
+        self.raw(text.as_bytes(), 1)
     }
 
     /// Length in bytes as eight little-endian bytes, padding, then the bytes.
-    fn raw(&mut self, bytes: &[u8], align: usize) {
-        self.out.reserve(size_of::<u64>() + align + bytes.len());
+    fn raw(&mut self, bytes: &[u8], align: usize) -> Result<(), CodecError> {
         self.out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        let padding = padding(self.out.len() - self.base, align);
+        let padding = padding(self.len(), align);
         self.out.resize(self.out.len() + padding, 0);
-        self.out.extend_from_slice(bytes);
+        self.extend(bytes)
+    }
+
+    fn formatted<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CodecError> {
+        let mut failure = None;
+        postcard::serialize_with_flavor(value, Append { writer: self, failure: &mut failure }).map_err(
+            |error| failure.take().unwrap_or_else(|| CodecError::from_postcard::<T>("encode", error)),
+        )
     }
 }
 
@@ -131,20 +211,31 @@ pub(crate) const fn padding(offset: usize, align: usize) -> usize {
     offset.next_multiple_of(align) - offset
 }
 
-/// Lets postcard append to a `Vec` that already holds something.
-struct Append<'v>(&'v mut Vec<u8>);
+/// Lets postcard append to an item.
+struct Append<'a, 'b> {
+    writer: &'a mut Writer<'b>,
+    /// Why there was no memory, for which postcard has no word.
+    failure: &'a mut Option<CodecError>,
+}
 
-impl postcard::ser_flavors::Flavor for Append<'_> {
+impl Append<'_, '_> {
+    fn note(&mut self, error: CodecError) -> postcard::Error {
+        *self.failure = Some(error);
+        postcard::Error::SerializeBufferFull
+    }
+}
+
+impl postcard::ser_flavors::Flavor for Append<'_, '_> {
     type Output = ();
 
+    #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(data);
-        Ok(())
+        self.writer.extend(data).map_err(|error| self.note(error))
     }
 
+    #[inline]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
+        self.writer.extend(&[byte]).map_err(|error| self.note(error))
     }
 
     fn finalize(self) -> postcard::Result<()> {
@@ -152,30 +243,76 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
     }
 }
 
+/// The bytes of an item in memory that another process may write to. They are copied before they are looked at.
+pub(crate) trait Outside: fmt::Debug {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Copies bytes out, as many as `into` takes, and returns `into` with them.
+    fn read<'i>(&self, at: usize, into: &'i mut [MaybeUninit<u8>]) -> &'i mut [u8];
+}
+
 /// Takes the values of one item out of its bytes, in the order they were written.
 #[derive(Debug)]
 pub struct Reader<'f> {
     item: &'f [u8],
     at: usize,
+    /// Where the bytes are, if not in `item`.
+    outside: Option<&'f dyn Outside>,
 }
 
 impl<'f> Reader<'f> {
     /// Starts to read an item; `item` is all of it.
     #[inline]
     pub(crate) fn new(item: &'f [u8]) -> Self {
-        Self { item, at: 0 }
+        Self { item, at: 0, outside: None }
+    }
+
+    /// Starts to read an item of which nothing can be borrowed.
+    pub(crate) fn outside(item: &'f dyn Outside) -> Self {
+        Self { item: &[], at: 0, outside: Some(item) }
     }
 
     /// Reads a value that the caller owns.
     #[inline]
     pub fn value<T: DeserializeOwned + 'static>(&mut self) -> Result<T, CodecError> {
+        if let Some(item) = self.outside {
+            return self.copied(item);
+        }
         if let Some(number) = numbers::number_from(|size| self.take(size))? {
             return Ok(number);
         }
-        match numbers::vec_from(|align| self.raw(align))? {
-            Some(vec) => Ok(vec),
+        match bulk_from(|align| self.raw(align).map(Raw::Here))? {
+            Some(value) => Ok(value),
             None => self.formatted(),
         }
+    }
+
+    /// Reads a value of an item that is outside: in bulk with one copy, else out of a copy of all that is left.
+    #[cold]
+    fn copied<T: DeserializeOwned + 'static>(&mut self, item: &'f dyn Outside) -> Result<T, CodecError> {
+        if let Some(value) = bulk_from(|align| self.raw_outside(item, align))? {
+            return Ok(value);
+        }
+        let left = item.len().checked_sub(self.at).ok_or_else(short)?;
+        let copy = numbers::copy::<u8>(item, self.at, left)?;
+        let mut reader = Reader::new(&copy);
+        let value = reader.value()?;
+        self.at += reader.at;
+        Ok(value)
+    }
+
+    /// Where the bytes are that [`Writer::raw`] wrote.
+    fn raw_outside(&mut self, item: &'f dyn Outside, align: usize) -> Result<Raw<'f>, CodecError> {
+        let mut length = [MaybeUninit::uninit(); size_of::<u64>()];
+        let start =
+            self.at.checked_add(length.len()).filter(|start| *start <= item.len()).ok_or_else(short)?;
+        let length = item.read(self.at, &mut length);
+        let length = u64::from_le_bytes((&*length).try_into().expect("eight bytes were read"));
+        let length = usize::try_from(length).map_err(|_| short())?;
+        let start = start + padding(start, align);
+        self.at = start.checked_add(length).filter(|end| *end <= item.len()).ok_or_else(short)?;
+        Ok(Raw::Outside { item, start, length })
     }
 
     /// Reads a slice; it is borrowed from the item if it is of plain numbers and lies aligned.
@@ -188,8 +325,7 @@ impl<'f> Reader<'f> {
 
     /// Reads a string, borrowed from the item.
     pub fn text(&mut self) -> Result<&'f str, CodecError> {
-        std::str::from_utf8(self.raw(1)?)
-            .map_err(|error| CodecError::new(format!("cannot decode `str`: {error}")))
+        std::str::from_utf8(self.raw(1)?).map_err(no_text)
     }
 
     /// Checks that nothing is left, as is the case when both sides agree on the types.
@@ -238,13 +374,43 @@ fn short() -> CodecError {
 
 /// Encodes one value that is no item, such as what a worker reports of a panic.
 pub(crate) fn to_bytes<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    postcard::serialize_with_flavor(value, Append(out))
-        .map_err(|error| CodecError::from_postcard::<T>("encode", error))
+    Writer::new(out).formatted(value)
 }
 
 /// Decodes what [`to_bytes`] encoded.
 pub(crate) fn from_bytes<'f, T: Deserialize<'f>>(bytes: &'f [u8]) -> Result<T, CodecError> {
     postcard::from_bytes(bytes).map_err(|error| CodecError::from_postcard::<T>("decode", error))
+}
+
+/// Bytes as [`Writer::raw`] wrote them.
+enum Raw<'f> {
+    Here(&'f [u8]),
+    /// Inside `item`, as was checked.
+    Outside {
+        item: &'f dyn Outside,
+        start: usize,
+        length: usize,
+    },
+}
+
+/// Reads a `T` in bulk if it is a `Vec` of plain numbers or a string; `raw` yields the bytes for an alignment.
+fn bulk_from<'f, T: 'static>(
+    raw: impl FnOnce(usize) -> Result<Raw<'f>, CodecError>,
+) -> Result<Option<T>, CodecError> {
+    if TypeId::of::<T>() != TypeId::of::<String>() {
+        return numbers::vec_from(raw);
+    }
+    let text = match raw(1)? {
+        Raw::Here(bytes) => std::str::from_utf8(bytes).map(str::to_owned).map_err(no_text)?,
+        Raw::Outside { item, start, length } => String::from_utf8(numbers::copy(item, start, length)?)
+            .map_err(|error| no_text(error.utf8_error()))?,
+    };
+    let mut text = Some(text);
+    Ok((&mut text as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
+}
+
+fn no_text(error: std::str::Utf8Error) -> CodecError {
+    CodecError::new(format!("cannot decode `str`: {error}"))
 }
 
 /// A slice argument in a worker: borrowed from the frame, or decoded.
@@ -338,12 +504,15 @@ mod numbers {
         None
     }
 
-    /// Reads a `T` in bulk if it is a `Vec` of plain numbers; `raw` yields the bytes for an alignment.
+    /// Reads a `T` if it is a `Vec` of plain numbers.
     pub(super) fn vec_from<'f, T: 'static>(
-        raw: impl FnOnce(usize) -> Result<&'f [u8], CodecError>,
+        raw: impl FnOnce(usize) -> Result<Raw<'f>, CodecError>,
     ) -> Result<Option<T>, CodecError> {
         if_number_vec!(T, |N| {
-            let mut vec = Some(to_vec::<N>(raw(align_of::<N>())?)?);
+            let mut vec = Some(match raw(align_of::<N>())? {
+                Raw::Here(bytes) => to_vec::<N>(bytes)?,
+                Raw::Outside { item, start, length } => copy::<N>(item, start, length)?,
+            });
             Ok((&mut vec as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
         });
         Ok(None)
@@ -369,11 +538,37 @@ mod numbers {
     }
 
     fn to_vec<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
-        if bytes.len() % size_of::<N>() != 0 {
-            let name = std::any::type_name::<N>();
-            return Err(CodecError::new(format!("{} bytes are no whole number of `{name}`", bytes.len())));
-        }
+        count_of::<N>(bytes.len())?;
         Ok(bytemuck::allocation::pod_collect_to_vec(bytes))
+    }
+
+    /// How many numbers so many bytes are.
+    fn count_of<N>(bytes: usize) -> Result<usize, CodecError> {
+        if bytes % size_of::<N>() != 0 {
+            let name = std::any::type_name::<N>();
+            return Err(CodecError::new(format!("{bytes} bytes are no whole number of `{name}`")));
+        }
+        Ok(bytes / size_of::<N>())
+    }
+
+    /// Copies numbers straight to where they stay.
+    pub(super) fn copy<N: bytemuck::Pod>(
+        item: &dyn Outside,
+        start: usize,
+        length: usize,
+    ) -> Result<Vec<N>, CodecError> {
+        let count = count_of::<N>(length)?;
+        let mut vec = Vec::<N>::new();
+        vec.try_reserve_exact(count).map_err(|_| CodecError::new(format!("no memory for {length} bytes")))?;
+        let place = vec.as_mut_ptr().cast::<MaybeUninit<u8>>();
+        // SAFETY: that many bytes were just reserved, and a byte that is not initialized may be anything.
+        let place = unsafe { std::slice::from_raw_parts_mut(place, length) };
+        let end = place.as_ptr_range().end.cast::<u8>();
+        let filled = item.read(start, place);
+        assert!(filled.len() == length && filled.as_ptr_range().end == end, "it returns what it filled");
+        // SAFETY: the capacity is at least that, all of its bytes were just filled, and any bytes are a number.
+        unsafe { vec.set_len(count) };
+        Ok(vec)
     }
 
     /// Names a slice by a type that is known to be the same.
@@ -385,106 +580,5 @@ mod numbers {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-    struct Record {
-        id: u64,
-        name: String,
-        tags: Vec<String>,
-        scores: BTreeMap<String, f64>,
-        nested: Option<Box<Record>>,
-    }
-
-    fn record() -> impl Strategy<Value = Record> {
-        let leaf = (any::<u64>(), ".*", any::<Vec<String>>(), any::<BTreeMap<String, i32>>()).prop_map(
-            |(id, name, tags, scores)| Record {
-                id,
-                name,
-                tags,
-                scores: scores.into_iter().map(|(k, v)| (k, f64::from(v))).collect(),
-                nested: None,
-            },
-        );
-        leaf.prop_recursive(3, 8, 1, |inner| {
-            inner.prop_map(|inner| Record { id: 1, nested: Some(Box::new(inner.clone())), ..inner })
-        })
-    }
-
-    /// Copies an item to where the ring would put it: at a multiple of `ALIGN`.
-    fn aligned(bytes: &[u8]) -> Vec<u64> {
-        let mut words = vec![0u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        words
-    }
-
-    proptest! {
-        #[test]
-        fn values_arrive_as_they_were_sent(a in any::<u64>(), text in ".*", numbers in any::<Vec<u32>>(),
-                                           floats in any::<Vec<i64>>(), record in record()) {
-            let mut out = Vec::new();
-            let mut writer = Writer::new(&mut out);
-            writer.value(&a).unwrap();
-            writer.text(&text).unwrap();
-            writer.value(&numbers).unwrap();
-            writer.slice(&floats).unwrap();
-            writer.value(&record).unwrap();
-            let mut reader = Reader::new(&out);
-            prop_assert_eq!(reader.value::<u64>().unwrap(), a);
-            prop_assert_eq!(reader.text().unwrap(), &text);
-            prop_assert_eq!(reader.value::<Vec<u32>>().unwrap(), numbers);
-            prop_assert_eq!(&*reader.slice::<i64>().unwrap(), &floats[..]);
-            prop_assert_eq!(reader.value::<Record>().unwrap(), record);
-            prop_assert!(reader.finish().is_ok());
-        }
-
-        #[test]
-        fn any_bytes_decode_or_fail_without_a_panic(bytes in any::<Vec<u8>>()) {
-            let _ = Reader::new(&bytes).value::<Record>();
-            let _ = Reader::new(&bytes).value::<Vec<f64>>();
-            let _ = Reader::new(&bytes).slice::<u16>();
-            let _ = Reader::new(&bytes).text();
-        }
-    }
-
-    #[test]
-    fn numbers_are_borrowed_when_the_item_lies_aligned() {
-        let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out);
-        writer.value(&7u8).unwrap();
-        writer.slice(&[1.5f64, 2.5]).unwrap();
-        let words = aligned(&out);
-        let mut reader = Reader::new(&bytemuck::cast_slice(&words)[..out.len()]);
-        reader.value::<u8>().unwrap();
-        assert!(matches!(reader.slice::<f64>().unwrap(), Slice::Borrowed([1.5, 2.5])));
-    }
-
-    #[test]
-    fn numbers_are_copied_when_the_item_lies_unaligned() {
-        let mut out = vec![0];
-        Writer::new(&mut out).slice(&[1u64, 2]).unwrap();
-        let words = aligned(&out);
-        let bytes: &[u8] = &bytemuck::cast_slice(&words)[1..out.len()];
-        assert!(matches!(Reader::new(bytes).slice::<u64>().unwrap(), Slice::Owned(vec) if vec == [1, 2]));
-    }
-
-    #[test]
-    fn slices_of_other_types_are_decoded() {
-        let mut out = Vec::new();
-        Writer::new(&mut out).slice(&["a".to_owned(), "b".to_owned()]).unwrap();
-        assert_eq!(&*Reader::new(&out).slice::<String>().unwrap(), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_length_past_the_end_is_an_error() {
-        let mut out = u64::MAX.to_le_bytes().to_vec();
-        out.push(1);
-        assert!(Reader::new(&out).text().is_err());
-        assert!(Reader::new(&out).value::<Vec<u64>>().is_err());
-    }
-}
+#[path = "codec_tests.rs"]
+mod tests;

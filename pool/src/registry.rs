@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
-use crate::codec::{CodecError, Reader, Writer};
+use crate::codec::{CodecError, Reader, Room, Writer};
 use crate::error::Error;
 use crate::id::{FNV_OFFSET, TaskId, fnv1a};
 
@@ -64,10 +64,20 @@ impl<'f, 'w> Call<'f, 'w> {
     pub(crate) fn new(
         item: &'f [u8],
         out: &'w mut Vec<u8>,
+        room: Option<&'w mut dyn Room>,
         stage: &'w mut Stage,
         complaint: Option<&'w mut Option<String>>,
     ) -> Self {
-        Self { input: Reader::new(item), output: Writer::new(out), stage, complaint }
+        let output = match room {
+            Some(room) => Writer::with_room(out, room),
+            None => Writer::new(out),
+        };
+        Self { input: Reader::new(item), output, stage, complaint }
+    }
+
+    /// Says that it is over.
+    pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
+        self.output.finish()
     }
 
     /// The encoded arguments.

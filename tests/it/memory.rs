@@ -1,9 +1,9 @@
 //! How much is held.
 
-use pool::{Result, StartMethod};
+use pool::{Error, Result, StartMethod, pool_task};
 
 use crate::support::census::Census;
-use crate::support::{Gate, Log, resident_bytes, start, tasks};
+use crate::support::{Gate, Log, resident_bytes, start, tasks, wait_until};
 
 crate::cases![
     a_million_open_handles_cost_memory_only,
@@ -11,6 +11,11 @@ crate::cases![
     values_of_every_size_around_the_limits_of_a_ring_arrive,
     large_and_small_items_mix,
     memory_of_large_values_is_given_back,
+    shared_memory_is_given_back_when_the_pool_is_idle,
+    nothing_is_mapped_or_opened_for_a_call_once_there_are_segments,
+    one_worker_lost_with_large_values_on_their_way_costs_one_item,
+    results_that_nobody_takes_hold_up_no_worker,
+    a_slow_consumer_finds_its_results_as_they_were,
 ];
 
 fn a_million_open_handles_cost_memory_only(method: StartMethod) {
@@ -113,4 +118,109 @@ fn memory_of_large_values_is_given_back(method: StartMethod) {
     (0..10).for_each(|_| work());
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 60 << 20, "{grown} bytes more after ten times the same");
+}
+
+/// What this worker has present of memory that it shares with others, files included.
+#[pool_task]
+fn shared_bytes() -> usize {
+    own_shared_bytes()
+}
+
+fn own_shared_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("every process has a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssShmem:")).expect("the kernel says that");
+    let kibibytes: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes << 10
+}
+
+fn shared_memory_is_given_back_when_the_pool_is_idle(method: StartMethod) {
+    const SIZE: usize = 40 << 20;
+    let pool = start(method, 1);
+    let before = (own_shared_bytes(), pool.apply(shared_bytes, ()).unwrap());
+    for _ in 0..2 {
+        assert_eq!(pool.apply(tasks::echo, (vec![1.0; SIZE / 8],)).unwrap().len(), SIZE / 8);
+        assert!(own_shared_bytes() >= before.0 + 2 * SIZE, "arguments and results were there");
+        let is_given_back = |now: usize, before: usize| now < before + (1 << 20);
+        wait_until("the program has no shared memory any more", || {
+            is_given_back(own_shared_bytes(), before.0)
+        });
+        let there = || pool.apply(shared_bytes, ()).unwrap();
+        wait_until("the worker has none any more", || is_given_back(there(), before.1));
+    }
+}
+
+/// Mappings and descriptors of a worker.
+#[pool_task]
+fn holdings(_: &[u8]) -> (usize, usize, Vec<u8>) {
+    own_holdings()
+}
+
+fn own_holdings() -> (usize, usize, Vec<u8>) {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("every process has maps");
+    let ours = maps.lines().filter(|line| line.contains("/memfd:pool")).count();
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("every process has descriptors").count();
+    (ours, descriptors, vec![1; 1 << 20])
+}
+
+fn nothing_is_mapped_or_opened_for_a_call_once_there_are_segments(method: StartMethod) {
+    let pool = start(method, 1);
+    let argument = vec![7; 1 << 20];
+    let both = || {
+        let there = pool.apply(holdings, (&argument,)).unwrap();
+        let here = own_holdings();
+        (here.0, here.1, there.0, there.1)
+    };
+    both();
+    let before = both();
+    assert!((0..50).all(|_| both() == before), "{before:?}, and later {:?}", both());
+}
+
+/// Dies, if it is told to, with an argument and a result on their way.
+#[pool_task]
+fn grows_or_dies(bytes: &[u8]) -> Vec<u8> {
+    if bytes[0] == 1 {
+        std::process::abort();
+    }
+    bytes.to_vec()
+}
+
+fn one_worker_lost_with_large_values_on_their_way_costs_one_item(method: StartMethod) {
+    let pool = start(method, 2);
+    for round in 0..3 {
+        let items: Vec<Vec<u8>> = (0..30)
+            .map(|n| vec![if n % 10 == round { 1 } else { 2 + n as u8 }; 100_000 * (1 + n % 5)])
+            .collect();
+        let results: Vec<_> = pool.imap(grows_or_dies, items.iter().map(Vec::as_slice)).collect();
+        for (item, result) in items.iter().zip(results) {
+            match item[0] {
+                1 => assert!(matches!(result, Err(Error::WorkerLost { .. })), "{result:?}"),
+                _ => assert!(result.unwrap() == *item),
+            }
+        }
+        let retried = pool.options().retries(1).map(grows_or_dies, items.iter().map(Vec::as_slice));
+        assert!(matches!(retried, Err(Error::WorkerLost { index, .. }) if index == round), "{retried:?}");
+    }
+}
+
+fn results_that_nobody_takes_hold_up_no_worker(method: StartMethod) {
+    let pool = start(method, 1);
+    let handles: Vec<_> = (0..40).map(|n| pool.apply_async(tasks::bytes, (100_000 + n,))).collect();
+    handles.last().unwrap().wait();
+    assert_eq!(pool.apply(tasks::bytes, (3_000_000,)).unwrap().len(), 3_000_000);
+    for (n, handle) in handles.into_iter().enumerate().rev() {
+        let result = handle.get().unwrap();
+        assert!(result.len() == 100_000 + n && result.iter().all(|byte| *byte == 7));
+    }
+}
+
+fn a_slow_consumer_finds_its_results_as_they_were(method: StartMethod) {
+    let pool = start(method, 2);
+    let items: Vec<Vec<f64>> = (0..40).map(|n| vec![f64::from(n); 20_000]).collect();
+    let mut results = pool.options().window(10).imap(tasks::echo, items.iter().cloned());
+    for item in &items {
+        let result = results.next().unwrap().unwrap();
+        // Meanwhile the workers use their segments again.
+        assert_eq!(pool.apply(tasks::echo, (vec![-1.0; 50_000],)).unwrap().len(), 50_000);
+        assert!(result == *item);
+    }
 }

@@ -22,6 +22,7 @@ use crate::sys::thread::OwnThread;
 use crate::task::Task;
 use crate::transport::control::Terms;
 use crate::transport::link::ParentBell;
+use crate::transport::stock::Stock;
 use crate::worker;
 use conditions::Wanted;
 
@@ -293,12 +294,14 @@ impl PoolBuilder {
         let starter = Starter::new(self.start_method, depth, worker::obey_orders)?;
         let initializer = rules.initializer.as_ref().map(|once| once.name);
         let driver = Driver::new(workers, rules);
-        let pump = Arc::new(Pump::new(driver, bell.clone(), commands.clone(), cpus > 1));
+        let stock = Stock::new(workers);
+        let pump = Arc::new(Pump::new(driver, stock.clone(), bell.clone(), commands.clone(), cpus > 1));
         let supervisor = Supervisor {
             starter,
             roster: pump.clone(),
             commands: commands.clone(),
             bell,
+            stock,
             terms,
             initializer,
             start_timeout: self.start_timeout,
@@ -354,7 +357,7 @@ fn start_threads(
 }
 
 fn once<T: Task>(_: T, args: &T::Args<'_>) -> Result<Once> {
-    let block = source::encode_one::<T>(args)?;
+    let block = source::encode_one::<T>(args, None)?;
     Ok(Once { task: T::ID, name: T::NAME, block })
 }
 

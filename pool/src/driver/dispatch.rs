@@ -13,7 +13,7 @@ use crate::error::{Error, Part};
 use crate::frame::{FrameHeader, Kind};
 use crate::id::JobKey;
 use crate::job::Demand;
-use crate::job::block::Block;
+use crate::job::block::{Block, Bytes};
 use crate::transport::link::Link;
 
 /// How long a worker may make no progress before chunks that are queued at it go to idle ones.
@@ -65,7 +65,11 @@ impl<L: Link> Driver<L> {
                 failed: if limits.is_set() { FrameHeader::TIMED } else { 0 },
                 ..FrameHeader::new(Kind::Run)
             };
-            match worker.link.try_send(header, block.bytes()) {
+            let sent = match block.bytes() {
+                Bytes::Here(body) => worker.link.try_send(header, body),
+                Bytes::Lent(item) => worker.link.try_send_lent(header, item),
+            };
+            match sent {
                 Ok(Some(sent)) => {
                     self.chunks_sent += 1;
                     worker.last_used = self.chunks_sent;
@@ -112,7 +116,7 @@ impl<L: Link> Driver<L> {
     fn fail_unsendable(&mut self, key: JobKey, block: &Block, error: &std::io::Error) {
         let Some(job) = self.jobs.get(key) else { return };
         job.unended -= block.count as usize;
-        let reason = format!("no shared memory for {} bytes: {error}", block.bytes().len());
+        let reason = format!("no shared memory for {} bytes: {error}", block.len());
         for index in block.first..block.first + block.count as usize {
             let source = CodecError::new(reason.clone());
             let error = Error::Encode { task: job.job.task, index, part: Part::Argument, source };

@@ -112,7 +112,7 @@ impl InFlight {
     pub(crate) fn insert(&mut self, job: JobKey, block: Block, sent: Sent, limits: Limits) {
         self.last_number += 1;
         self.items += block.count as usize;
-        self.bytes += block.bytes().len();
+        self.bytes += block.len();
         self.chunks.push_back(Chunk {
             job,
             sent,
@@ -236,7 +236,7 @@ impl InFlight {
         }
         if chunk.done == chunk.block.count {
             if recall != Recall::Taken {
-                self.bytes -= chunk.block.bytes().len();
+                self.bytes -= chunk.block.len();
             }
             self.last_count = chunk.block.count;
             self.chunks.pop_front();
@@ -269,7 +269,7 @@ impl InFlight {
         }
         chunk.recall = Recall::Taken;
         self.items -= chunk.block.count as usize;
-        self.bytes -= chunk.block.bytes().len();
+        self.bytes -= chunk.block.len();
         Some((chunk.job, chunk.block.clone()))
     }
 

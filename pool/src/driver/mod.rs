@@ -27,7 +27,7 @@ use crate::frame::{FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
 use crate::job::{Job, Rest, Results, sink};
-use crate::transport::link::{Corrupt, Link};
+use crate::transport::link::{Corrupt, Held, Link};
 use chunk::Rule;
 use in_flight::Completed;
 pub(crate) use jobs::{Extras, JobOptions};
@@ -336,8 +336,9 @@ impl<L: Link> Driver<L> {
         match header.kind() {
             Some(Kind::Done) => {
                 worker.watched = None;
+                let held = worker.link.take_held();
                 let completed = worker.in_flight.complete(&header, is_skipped(&header, body))?;
-                self.settle(completed, &header, body);
+                self.settle(completed, &header, body, held);
                 if header.revoked == FrameHeader::SPENT {
                     self.send_away(place);
                 }
@@ -363,7 +364,13 @@ impl<L: Link> Driver<L> {
     }
 
     /// Delivers results to their job.
-    fn settle(&mut self, completed: Option<Completed>, header: &FrameHeader, body: &mut Vec<u8>) {
+    fn settle(
+        &mut self,
+        completed: Option<Completed>,
+        header: &FrameHeader,
+        body: &mut Vec<u8>,
+        held: Option<Held>,
+    ) {
         let Some(completed) = completed else { return };
         let (key, first) = (completed.job, completed.first);
         let Some(job) = self.jobs.get(key) else { return };
@@ -383,7 +390,10 @@ impl<L: Link> Driver<L> {
         job.unended -= header.count as usize;
         job.forget_attempts(first, header.count);
         let (count, shape) = (header.count, Shape::from_raw(header.shape));
-        job.job.deliver(Results { first, count, shape }, body);
+        match held {
+            Some(held) => job.job.deliver_large(first, held),
+            None => job.job.deliver(Results { first, count, shape }, body),
+        }
         if header.failed > 0 && job.fails_fast {
             self.give_up_rest(key);
         }

@@ -27,6 +27,7 @@ use crate::supervisor::{Commands, Departed, Roster};
 use crate::sys::process;
 use crate::transport::link::{ParentBell, RingLink};
 use crate::transport::spin::Spin;
+use crate::transport::stock::Stock;
 
 /// How long jobs may be open without anybody waiting before the background thread looks after them.
 const GRACE: Duration = Duration::from_millis(1);
@@ -38,6 +39,7 @@ const REMINDER: Duration = Duration::from_millis(500);
 /// The driver and those who drive it.
 pub(crate) struct Pump {
     driver: Mutex<Driver<RingLink>>,
+    stock: Stock,
     bell: ParentBell,
     commands: Arc<Commands>,
     callbacks: Callbacks,
@@ -93,12 +95,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pump {
     pub(crate) fn new(
         driver: Driver<RingLink>,
+        stock: Stock,
         bell: ParentBell,
         commands: Arc<Commands>,
         may_spin: bool,
     ) -> Self {
         Self {
             driver: Mutex::new(driver),
+            stock,
             bell,
             commands,
             callbacks: Callbacks::default(),
@@ -122,6 +126,11 @@ impl Pump {
         } else {
             Err(Error::ForkedChild { owner: self.owner })
         }
+    }
+
+    /// Where large arguments are encoded.
+    pub(crate) fn stock(&self) -> &Stock {
+        &self.stock
     }
 
     pub(crate) fn callbacks(&self) -> &Callbacks {
@@ -339,6 +348,7 @@ impl Pump {
     /// vain it sleeps until [`look_after`](Self::look_after).
     pub(crate) fn run_in_background(&self) {
         self.background.get_or_init(thread::current);
+        self.stock.be_watched_by_me();
         let mut in_vain = 0;
         while !self.is_shut_down.load(Ordering::SeqCst) {
             if self.has_open_jobs() && self.lead_in_background() {
@@ -352,13 +362,29 @@ impl Pump {
                 let is_needed = self.has_open_jobs() && self.try_lead().is_some();
                 // Somebody may have found the lead taken by that glance.
                 self.hand_over();
-                if !is_needed && !self.is_shut_down.load(Ordering::SeqCst) {
-                    thread::park();
+                if !is_needed {
+                    self.sleep_in_background();
                 }
                 self.background_sleeps.store(false, Ordering::SeqCst);
                 in_vain = 0;
             }
             thread::park_timeout(GRACE);
+        }
+    }
+
+    /// Sleeps until it is called. While there is memory that is not used, it looks after that from time to time.
+    fn sleep_in_background(&self) {
+        while self.background_sleeps.load(Ordering::SeqCst) && !self.is_shut_down.load(Ordering::SeqCst) {
+            self.stock.stop_watching();
+            let now = Instant::now();
+            let next = [self.stock.trim(now), lock(&self.driver).trim(now)].into_iter().flatten().min();
+            match next {
+                None => thread::park(),
+                Some(next) => {
+                    self.stock.watch();
+                    thread::park_timeout(next - now);
+                }
+            }
         }
     }
 

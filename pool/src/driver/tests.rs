@@ -70,6 +70,7 @@ pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
     let mut all = Vec::new();
     for delivery in one.into_iter().chain(more) {
         match delivery {
+            Delivery::Large { .. } => unreachable!("links in memory have no segments"),
             Delivery::Failed { index, error } => all.push((index, Err(error.to_string()))),
             Delivery::Results { results: Results { first, count, shape }, body } => {
                 for (offset, (entry, bytes)) in Items::new(shape, count, &body).enumerate() {
@@ -93,6 +94,7 @@ fn delivered_count(job: &Job) -> usize {
     let count = all.iter().map(Delivery::count).sum();
     for delivery in all {
         match delivery {
+            Delivery::Large { index, held } => job.deliver_large(index, held),
             Delivery::Failed { index, error } => job.deliver_failure(index, *error),
             Delivery::Results { results, mut body } => job.deliver(results, &mut body),
         }

@@ -13,8 +13,9 @@ use crate::exit::{Ended, Exit};
 use crate::frame::{FrameHeader, Kind};
 use crate::handshake::Complaint;
 use crate::id::JobKey;
-use crate::job::block::Block;
+use crate::job::block::{Block, Bytes};
 use crate::transport::link::Link;
+use crate::transport::stock;
 
 /// The place of one worker; workers come and go.
 #[derive(Debug)]
@@ -100,6 +101,20 @@ pub(crate) struct Detached {
 }
 
 impl<L: Link> Driver<L> {
+    /// Gives memory back that workers have not used for long; returns when to try again, if there is some.
+    pub(crate) fn trim(&mut self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            let Some(used) = worker.link.memory_used() else { continue };
+            let due = used + stock::IDLE;
+            if due > now || !worker.in_flight.is_empty() || !worker.link.empty_memory() {
+                let again = if due > now { due } else { now + stock::IDLE };
+                next = Some(next.map_or(again, |next: Instant| next.min(again)));
+            }
+        }
+        next
+    }
+
     /// Puts a new worker into an empty place and tells it to start.
     pub(crate) fn attach(&mut self, place: usize, mut link: L, pid: u32) {
         let (header, body) = frame(Kind::Start, self.rules.initializer.as_ref());
@@ -150,7 +165,7 @@ impl<L: Link> Driver<L> {
             ended.exit = Exit::Corrupt(reason);
         } else if let Some(header) = worker.link.recover(&mut body) {
             if let Ok(completed) = worker.in_flight.complete(&header, super::is_skipped(&header, &body)) {
-                self.settle(completed, &header, &mut body);
+                self.settle(completed, &header, &mut body, None);
             }
         }
         // What a halted worker said after that it did not mean.
@@ -293,7 +308,8 @@ fn frame(kind: Kind, once: Option<&Once>) -> (FrameHeader, &[u8]) {
     match once {
         Some(Once { task, block, .. }) => {
             let (task_or_nanos, count, shape) = (task.raw(), block.count, block.shape.to_raw());
-            (FrameHeader { task_or_nanos, count, shape, ..header }, block.bytes())
+            let Bytes::Here(body) = block.bytes() else { unreachable!("it is encoded without a stock") };
+            (FrameHeader { task_or_nanos, count, shape, ..header }, body)
         }
         None => (header, &[]),
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::body::{Batch, Items, Shape, Taken};
+use crate::transport::stock::Loan;
 
 /// Consecutive items of a job as bytes. Cheap to cut: the parts share the bytes, which stay until
 /// every part has ended, so that items of a worker that dies can be sent again.
@@ -22,6 +23,8 @@ pub(crate) struct Block {
 enum Payload {
     Small(Arc<[u8]>),
     Large(Arc<Vec<u8>>),
+    /// A single item that lies where workers can read it.
+    Lent(Arc<Loan>),
 }
 
 /// From here on a copy costs more than an allocation.
@@ -29,6 +32,15 @@ const LARGE: usize = 1 << 10;
 
 /// Blocks of many short items have less than this.
 const USUAL: usize = 64 << 10;
+
+/// Where the bytes of a block are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bytes<'b> {
+    /// A body.
+    Here(&'b [u8]),
+    /// The bytes of the only item.
+    Lent(&'b Loan),
+}
 
 impl Block {
     /// Takes the items of `batch`, and leaves it empty: with its memory unless the block keeps that.
@@ -48,18 +60,31 @@ impl Block {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// An item that was encoded into a segment.
+    pub(crate) fn lent(index: usize, loan: Loan) -> Self {
+        let end = loan.len();
+        let payload = Payload::Lent(Arc::new(loan));
+        Self { first: index, count: 1, shape: Shape::Entries, payload, start: 0, end }
+    }
+
+    pub(crate) fn bytes(&self) -> Bytes<'_> {
         let all = match &self.payload {
             Payload::Small(bytes) => &bytes[..],
             Payload::Large(bytes) => &bytes[..],
+            Payload::Lent(loan) => return Bytes::Lent(loan),
         };
-        &all[self.start..self.end]
+        Bytes::Here(&all[self.start..self.end])
+    }
+
+    /// How many bytes that are.
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
     }
 
     /// Cuts up to `items` items of together up to `bytes` bytes off the front, but at least one item. `None` if
     /// that is all of it.
     pub(crate) fn split_front(&mut self, items: u32, bytes: usize) -> Option<Block> {
-        if self.count <= items && self.end - self.start <= bytes || self.count == 1 {
+        if self.count <= items && self.len() <= bytes || self.count == 1 {
             return None;
         }
         let (count, size) = self.measure(items.max(1), bytes);
@@ -81,7 +106,8 @@ impl Block {
             let count = self.count.min(items).min(fit.max(1));
             return (count, count as usize * stride);
         }
-        let mut entries = Items::new(self.shape, self.count, self.bytes());
+        let Bytes::Here(body) = self.bytes() else { return (self.count, self.len()) };
+        let mut entries = Items::new(self.shape, self.count, body);
         let (mut count, mut size) = (0, 0);
         while count < items && entries.next().is_some() {
             if count > 0 && entries.position() > bytes {
@@ -131,7 +157,8 @@ mod tests {
     }
 
     fn items(block: &Block) -> Vec<Vec<u8>> {
-        Items::new(block.shape, block.count, block.bytes()).map(|(_, bytes)| bytes.to_vec()).collect()
+        let Bytes::Here(body) = block.bytes() else { panic!("nothing here is large") };
+        Items::new(block.shape, block.count, body).map(|(_, bytes)| bytes.to_vec()).collect()
     }
 
     #[test]

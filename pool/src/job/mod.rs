@@ -19,8 +19,10 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::body::Shape;
+use crate::codec::Outside;
 use crate::error::Error;
 use crate::id::JobKey;
+use crate::transport::link::Held;
 use block::Block;
 
 /// What ended: results of consecutive items as bytes, or one item that failed outside its worker.
@@ -28,6 +30,8 @@ use block::Block;
 pub(crate) enum Delivery {
     /// A body of outcomes.
     Results { results: Results, body: Vec<u8> },
+    /// The result of this item, where its worker put it.
+    Large { index: usize, held: Held },
     /// This item has no bytes.
     Failed { index: usize, error: Box<Error> },
 }
@@ -48,14 +52,14 @@ impl Delivery {
     pub(crate) fn first(&self) -> usize {
         match self {
             Delivery::Results { results, .. } => results.first,
-            Delivery::Failed { index, .. } => *index,
+            Delivery::Large { index, .. } | Delivery::Failed { index, .. } => *index,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
         match self {
             Delivery::Results { results, .. } => results.count as usize,
-            Delivery::Failed { .. } => 1,
+            Delivery::Large { .. } | Delivery::Failed { .. } => 1,
         }
     }
 
@@ -77,6 +81,7 @@ impl Delivery {
     pub(crate) fn size(&self) -> usize {
         match self {
             Delivery::Results { body, .. } => body.capacity(),
+            Delivery::Large { held, .. } => held.len(),
             Delivery::Failed { .. } => size_of::<Error>(),
         }
     }
@@ -147,6 +152,12 @@ impl Job {
     /// Driver: hands an item over that has no bytes. Whoever waits learns it from [`notify`](Self::notify).
     pub(crate) fn deliver_failure(&self, index: usize, error: Error) {
         self.state().push(Delivery::Failed { index, error: Box::new(error) });
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// Driver: hands a large result over; the same.
+    pub(crate) fn deliver_large(&self, index: usize, held: Held) {
+        self.state().push(Delivery::Large { index, held });
         self.news.store(true, Ordering::Release);
     }
 

@@ -10,6 +10,7 @@ use crate::frame::Status;
 use crate::handshake::{Complaint, PanicReport};
 use crate::job::{Delivery, Job, Results};
 use crate::task::Task;
+use crate::transport::link::Held;
 
 /// The error that a status other than `Ok` stands for.
 pub(crate) fn failure(task: &'static str, index: usize, status: Status, bytes: &[u8]) -> Error {
@@ -54,6 +55,7 @@ pub(crate) fn refusal(status: Status, bytes: &[u8]) -> Complaint {
 pub(crate) fn unpack<T: Task>(delivery: Delivery, mut each: impl FnMut(Result<T::Output>)) {
     match delivery {
         Delivery::Failed { error, .. } => each(Err(*error)),
+        Delivery::Large { index, held } => each(read_large::<T>(index, &held)),
         Delivery::Results { results: Results { first, count, shape }, body } => {
             match Items::new(shape, count, &body) {
                 Items::Packed(items) => decode_all::<T>(first, items, &mut each),
@@ -61,6 +63,17 @@ pub(crate) fn unpack<T: Task>(delivery: Delivery, mut each: impl FnMut(Result<T:
             }
         }
     }
+}
+
+/// Decodes a result that lies where its worker put it.
+fn read_large<T: Task>(index: usize, held: &Held) -> Result<T::Output> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| T::decode(&mut Reader::outside(held))));
+    let decoded = decoded.unwrap_or_else(|payload| {
+        // It may panic when it is dropped.
+        std::mem::forget(payload);
+        Err(CodecError::new("the result's `Deserialize` implementation panicked"))
+    });
+    decoded.map_err(|source| undecodable::<T>(index, source))
 }
 
 /// Decodes outcomes of consecutive items. One guard for all of them costs less than one for each; behind one

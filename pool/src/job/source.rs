@@ -10,6 +10,7 @@ use crate::error::{Error, Part};
 use crate::job::Demand;
 use crate::job::block::Block;
 use crate::task::Task;
+use crate::transport::stock::{Loan, Stock};
 
 /// What comes next of a job's input.
 #[derive(Debug)]
@@ -52,28 +53,33 @@ pub(crate) struct Source<T, I, F> {
     next: usize,
     /// Encoded items for the next block; one that was too many stays here alone.
     batch: Batch,
+    /// An item that goes alone, after those in `batch`.
+    large: Option<Loan>,
     /// An item is being encoded, so that a panic is its failure and not the caller's.
     encodes: bool,
     failed: Option<Error>,
     ended: bool,
+    stock: Stock,
 }
 
 impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
-    pub(crate) fn new(items: I, to_args: F) -> Self {
+    pub(crate) fn new(items: I, to_args: F, stock: Stock) -> Self {
         Self {
             task: PhantomData,
             items,
             to_args,
             next: 0,
             batch: Batch::default(),
+            large: None,
             encodes: false,
             failed: None,
             ended: false,
+            stock,
         }
     }
 
-    /// Reads and encodes items until there are enough, one fails or there are no more. Panics of what the user wrote
-    /// go through: one guard for all items costs less than one for each.
+    /// Reads and encodes items until there are enough, one is large or fails or there are no more. Panics of what the user
+    /// wrote go through: one guard for all items costs less than one for each.
     fn fill(&mut self, demand: Demand) -> Result<(), CodecError> {
         while (self.batch.count() as usize) < demand.items && self.batch.size() < demand.bytes {
             let Some(item) = self.items.next() else {
@@ -82,9 +88,12 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
             };
             let args = (self.to_args)(item);
             self.encodes = true;
-            let encoded = self.batch.append(|out| T::encode(&args, &mut Writer::new(out)));
+            let encoded = encode::<T>(&args, &mut self.batch, Some(&self.stock));
             self.encodes = false;
-            encoded?;
+            self.large = encoded?;
+            if self.large.is_some() {
+                break;
+            }
             self.next += 1;
         }
         Ok(())
@@ -106,7 +115,7 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
 
 impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T, I, F> {
     fn feed(&mut self, demand: Demand) -> Fed {
-        if self.failed.is_none() && !self.ended {
+        if self.failed.is_none() && self.large.is_none() && !self.ended {
             let filled = catch_unwind(AssertUnwindSafe(|| self.fill(demand)));
             let failure = match filled {
                 Ok(Ok(())) => None,
@@ -123,6 +132,10 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
         if self.batch.count() > 0 {
             return self.block(demand.bytes);
         }
+        if let Some(loan) = self.large.take() {
+            self.next += 1;
+            return Fed::Block(Block::lent(self.next - 1, loan));
+        }
         match self.failed.take() {
             Some(error) => {
                 self.next += 1;
@@ -133,7 +146,7 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
     }
 
     fn remaining(&self) -> Option<usize> {
-        let encoded = self.batch.count() as usize;
+        let encoded = self.batch.count() as usize + usize::from(self.large.is_some());
         match self.items.size_hint() {
             _ if self.ended => Some(encoded),
             (least, Some(most)) if least == most => Some(least + encoded),
@@ -143,13 +156,37 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
 }
 
 /// Encodes a job's only item; user code that panics meanwhile fails only this item.
-pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>) -> Result<Block, Error> {
+pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>, stock: Option<&Stock>) -> Result<Block, Error> {
     let mut batch = Batch::default();
-    let encoded =
-        catch_unwind(AssertUnwindSafe(|| batch.append(|out| T::encode(args, &mut Writer::new(out)))));
+    let encoded = catch_unwind(AssertUnwindSafe(|| encode::<T>(args, &mut batch, stock)));
     match encoded.unwrap_or_else(|payload| Err(panicked(payload))) {
-        Ok(()) => Ok(Block::take(0, &mut batch)),
+        Ok(None) => Ok(Block::take(0, &mut batch)),
+        Ok(Some(loan)) => Ok(Block::lent(0, loan)),
         Err(source) => Err(unencodable::<T>(0, source)),
+    }
+}
+
+/// Appends an item to a batch, or returns it if it is large and there is room for it in the stock.
+#[inline]
+fn encode<T: Task>(
+    args: &T::Args<'_>,
+    batch: &mut Batch,
+    stock: Option<&Stock>,
+) -> Result<Option<Loan>, CodecError> {
+    let Some(stock) = stock else {
+        return batch.append(|out| T::encode(args, &mut Writer::new(out))).map(|()| None);
+    };
+    let mut draft = stock.draft();
+    // What is not appended, and did not fail, is in the draft.
+    let appended = batch.append(|out| {
+        let mut writer = Writer::with_room(out, &mut draft);
+        T::encode(args, &mut writer).and_then(|()| writer.finish()).map_err(Some)?;
+        if draft.is_empty() { Ok(()) } else { Err(None) }
+    });
+    match appended {
+        Ok(()) => Ok(None),
+        Err(None) => Ok(draft.finish()),
+        Err(Some(error)) => Err(error),
     }
 }
 

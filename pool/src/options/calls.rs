@@ -13,6 +13,7 @@ use crate::job::stream::{Next, Order, Stream};
 use crate::job::{Demand, Engine, Job, Rest, Until};
 use crate::options::Options;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
+use crate::transport::stock::Stock;
 
 /// Bytes that an eager call puts into one block.
 const BLOCK: usize = 24 << 10;
@@ -63,7 +64,7 @@ impl<'p> Options<'p> {
             Ok(options) => options,
             Err(error) => return Self::refuse(job, error),
         };
-        let block = match source::encode_one::<T>(&args) {
+        let block = match source::encode_one::<T>(&args, Some(self.pump.stock())) {
             Ok(block) => block,
             Err(error) => return Self::refuse(job, error),
         };
@@ -107,7 +108,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.gather(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument))
+        self.gather(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock()))
     }
 
     /// [`Pool::starmap`](crate::Pool::starmap) with these options.
@@ -131,7 +132,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.gather(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity))
+        self.gather(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock()))
     }
 
     /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
@@ -167,7 +168,10 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument))
+        self.push_all(
+            task,
+            Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock()),
+        )
     }
 
     /// [`Pool::starmap_async`](crate::Pool::starmap_async) with these options. What they forbid is in the handle.
@@ -187,7 +191,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity))
+        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock()))
     }
 
     /// Reads all items now, on this thread; workers start on the first ones meanwhile.
@@ -237,7 +241,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument);
+        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock());
         self.lazily(task, source, Order::Input)
     }
 
@@ -262,7 +266,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument);
+        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock());
         self.lazily(task, source, Order::Completion)
     }
 
@@ -286,7 +290,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity);
+        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock());
         self.lazily(task, source, Order::Input)
     }
 
@@ -310,8 +314,12 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity);
+        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock());
         self.lazily(task, source, Order::Completion)
+    }
+
+    fn stock(&self) -> Stock {
+        self.pump.stock().clone()
     }
 
     fn engine(&self) -> Arc<dyn Engine> {

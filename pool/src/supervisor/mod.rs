@@ -24,6 +24,7 @@ use crate::sys::process::Process;
 use crate::sys::signals;
 use crate::transport::control::Terms;
 use crate::transport::link::{ParentBell, RingLink};
+use crate::transport::stock::Stock;
 use setbacks::Setback;
 use slot::Slot;
 
@@ -119,6 +120,7 @@ pub(crate) struct Supervisor {
     pub(crate) roster: Arc<dyn Roster>,
     pub(crate) commands: Arc<Commands>,
     pub(crate) bell: ParentBell,
+    pub(crate) stock: Stock,
     pub(crate) terms: Terms,
     /// Why a worker that never gets ready is the fault of the pool's user, and whose fault it is.
     pub(crate) initializer: Option<&'static str>,
@@ -207,12 +209,12 @@ impl Supervisor {
         let roster = &self.roster;
         let conditions = self.terms.conditions.for_place(place);
         let terms = Terms { conditions, ..self.terms.clone() };
-        let (starter, bell) = (&mut self.starter, &self.bell);
+        let (starter, bell, stock) = (&mut self.starter, &self.bell, &self.stock);
         // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
         // made is dropped by unwinding, and the supervisor goes on.
         let mut link = None;
         let mut make_setup = || {
-            let (made, setup) = RingLink::new(bell, terms.clone())
+            let (made, setup) = RingLink::new(bell, stock, terms.clone())
                 .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
             link = Some(made);
             Ok(setup)
@@ -316,6 +318,7 @@ mod tests {
             roster: roster.clone(),
             commands: Arc::new(Commands::new().unwrap()),
             bell: ParentBell::new().unwrap(),
+            stock: Stock::new(1),
             terms,
             initializer,
             start_timeout: Duration::from_secs(5),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use rustix::process::{Resource, getrlimit};
 
 /// Takes the right to write to whole pages of this process's own mapping away.
@@ -17,6 +17,17 @@ use rustix::process::{Resource, getrlimit};
 pub(crate) unsafe fn protect_from_writes(start: *mut u8, len: usize) -> io::Result<()> {
     // SAFETY: the caller promises that these pages are ours and that nobody here writes to them.
     unsafe { mprotect(start.cast(), len, MprotectFlags::READ) }.map_err(Into::into)
+}
+
+/// Gives the memory of whole pages of shared memory back to the system, for every process that maps them. They are zeroes
+/// from then on.
+///
+/// # Safety
+///
+/// `start..start + len` must be whole pages of one live shared mapping, and nobody may refer to what they hold.
+pub(crate) unsafe fn empty(start: *mut u8, len: usize) -> io::Result<()> {
+    // SAFETY: the caller promises that these pages are ours and that nobody refers to them.
+    unsafe { madvise(start.cast(), len, Advice::LinuxRemove) }.map_err(Into::into)
 }
 
 /// Makes `len` bytes of shared memory whose size nobody can change any more, in whatever process.

@@ -10,7 +10,9 @@ use super::layout::{self, SharedRing};
 use super::link::{Corrupt, Link, ParentBell, RingLink, Sent};
 use super::region::Region;
 use super::ring::Memory;
+use super::stock::Stock;
 use crate::body::{EntryHeader, Items, Shape, append_entry};
+use crate::codec::Reader;
 use crate::frame::{FrameHeader, Kind, Status};
 
 /// Decodes bytes as each kind of message, without any descriptors that could come along.
@@ -69,9 +71,9 @@ struct Scene {
 
 /// Makes a link, lets a worker do in its half what the bytes say, and does in between all that the parent does.
 pub(crate) fn suffer(data: &[u8]) {
-    let Ok((link, setup)) = ParentBell::new().and_then(|bell| RingLink::new(&bell, Terms::default())) else {
-        return;
-    };
+    let stock = Stock::new(1);
+    let made = ParentBell::new().and_then(|bell| RingLink::new(&bell, &stock, Terms::default()));
+    let Ok((link, setup)) = made else { return };
     let region = Arc::new(Region::adopt(setup.link));
     let results = SharedRing::results(region.clone());
     let mut scene = Scene { link, region, results, sent: None, chunks: 0 };
@@ -184,8 +186,13 @@ impl Scene {
             }
             body.clear();
             let received = self.link.receive(&mut body).inspect_err(|corrupt| assert!(!corrupt.0.is_empty()));
-            if let Some(header) = received? {
-                check(&header, &body);
+            match (received?, self.link.take_held()) {
+                (Some(header), None) => check(&header, &body),
+                (Some(header), Some(held)) => {
+                    assert!(header.count == 1 && body.is_empty());
+                    let _ = Reader::outside(&held).value::<Vec<u8>>();
+                }
+                (None, held) => assert!(held.is_none()),
             }
         }
         Ok(())

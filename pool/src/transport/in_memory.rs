@@ -5,9 +5,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::link::{Corrupt, Link, Running, Sent};
+use super::link::{Corrupt, Held, Link, Running, Sent};
+use super::stock::Loan;
 use crate::body::{Items, Shape, append_entry};
 use crate::exit::LastPanic;
 use crate::frame::{FrameHeader, Kind, Status};
@@ -172,6 +173,12 @@ impl Link for InMemoryLink {
         Ok(Some(Sent(at)))
     }
 
+    fn try_send_lent(&mut self, header: FrameHeader, item: &Loan) -> io::Result<Option<Sent>> {
+        let mut body = Vec::new();
+        append_entry(&mut body, Status::Ok, &item.to_vec());
+        self.try_send(header, &body)
+    }
+
     fn revoke(&mut self, sent: Sent) {
         self.shared().revoked.push(sent.0);
     }
@@ -199,6 +206,10 @@ impl Link for InMemoryLink {
         Ok(Some(header))
     }
 
+    fn take_held(&mut self) -> Option<Held> {
+        None
+    }
+
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader> {
         let (header, bytes) = self.shared().committed.take()?;
         body.extend_from_slice(&bytes);
@@ -223,6 +234,14 @@ impl Link for InMemoryLink {
 
     fn interrupt(&mut self, item: Running) {
         self.shared().interrupted = Some(item);
+    }
+
+    fn memory_used(&self) -> Option<Instant> {
+        None
+    }
+
+    fn empty_memory(&mut self) -> bool {
+        false
     }
 
     fn last_words(&self, running: Running) -> Option<LastPanic> {

@@ -10,12 +10,14 @@
 //! Each counter has a cache line of its own, so that a store by one side costs the other one miss.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use super::bell::{Bell, Words};
 use super::region::Region;
 use super::ring::{self, Memory};
+use crate::body::EntryHeader;
+use crate::codec::LARGE;
 use crate::sys::clock::Nanos;
 use crate::sys::futex;
 
@@ -33,6 +35,7 @@ pub(crate) const BELL: usize = 2 * PAGE;
 
 /// Bodies up to this size travel in the ring, larger ones in a segment.
 pub(crate) const INLINE_MAX: usize = RING / 4;
+const _: () = assert!(INLINE_MAX == EntryHeader::SIZE + LARGE, "what fits is not put elsewhere");
 
 /// Where a worker's [last words](super::last_words) lie: in its control page, behind its counters.
 pub(super) const WORDS: usize = HALF + (1 << 10);
@@ -49,6 +52,7 @@ mod parent {
     pub(super) const WORKER_RINGS: usize = 256;
     pub(super) const HALT: usize = 384;
     pub(super) const INTERRUPT: usize = 392;
+    pub(super) const HELD: usize = 400;
     pub(super) const ARGS_RING: usize = super::CONTROL;
 }
 
@@ -253,6 +257,37 @@ impl Leash {
     pub(crate) fn is_interrupted(&self, item: Running) -> bool {
         // Before its first chunk, whose number is 1, a worker is at no item.
         item.chunk != 0 && self.region.u64_at(parent::INTERRUPT).load(Ordering::Acquire) == item.pack()
+    }
+}
+
+/// Which segments with results the parent reads still, though it released the frames that speak of them: a bit for each.
+#[derive(Clone, Debug)]
+pub(crate) struct Holds {
+    region: Arc<Region>,
+}
+
+impl Holds {
+    pub(crate) fn new(region: Arc<Region>) -> Self {
+        Self { region }
+    }
+
+    /// Worker: all of them. To be asked after how far the parent has released frames.
+    pub(crate) fn all(&self) -> u64 {
+        self.word().load(Ordering::Acquire)
+    }
+
+    /// Parent: before it releases the frame.
+    pub(crate) fn set(&self, bit: u64) {
+        self.word().fetch_or(bit, Ordering::Relaxed);
+    }
+
+    /// Parent: when it has read it.
+    pub(crate) fn clear(&self, bit: u64) {
+        self.word().fetch_and(!bit, Ordering::Release);
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        self.region.u64_at(parent::HELD)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Link`] is the contract that the driver relies on; [`RingLink`] meets it with shared memory, and
 //! `in_memory.rs` with a queue for tests. Only the driver calls a link, under its lock, so nothing here locks.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -11,10 +12,12 @@ use std::time::{Duration, Instant};
 use super::bell::Bell;
 use super::control::{self, ParcelsOut, Setup, Terms};
 use super::last_words::LastWords;
-use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
+use super::layout::{self, Committed, Holds, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::region::Region;
-use super::ring::{Consumer, Memory, Producer};
-use super::segment::{Granted, Segments};
+use super::ring::{Consumer, Memory, Position, Producer};
+use super::segment::Granted;
+pub(crate) use super::segment::Held;
+use super::stock::{Known, Loan, Stock};
 use crate::body::{Entries, EntryHeader, Shape};
 use crate::codec::ALIGN;
 use crate::exit::LastPanic;
@@ -27,6 +30,11 @@ pub(crate) use super::ring::Corrupt;
 
 /// A process that ends closes its channels before its parent learns of it, but not this much before.
 const LONGEST_END: Duration = Duration::from_secs(1);
+
+/// So many large bodies that came in ordinary memory may be on their way.
+const MOST_FILLED: usize = 4;
+/// Bytes of a frame whose only item lies in a segment.
+const LENT_FRAME: usize = FrameHeader::SIZE + EntryHeader::SIZE;
 
 /// Where a frame that was sent lies, to revoke it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,9 @@ pub(crate) trait Link: Send {
     ///
     /// If no memory can be had for a large body.
     fn try_send(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>>;
+
+    /// The same for an item that lies in a segment already, and stays there until it was answered.
+    fn try_send_lent(&mut self, header: FrameHeader, item: &Loan) -> io::Result<Option<Sent>>;
 
     /// Asks the worker to skip the items of that frame that it has not started.
     fn revoke(&mut self, sent: Sent);
@@ -70,6 +81,9 @@ pub(crate) trait Link: Send {
     /// If what the worker wrote cannot be a frame; the link is of no more use then.
     fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt>;
 
+    /// The result that came with the last frame, if its body is empty because it stays where the worker put it.
+    fn take_held(&mut self) -> Option<Held>;
+
     /// Appends what a worker that is dead had finished and not sent, once all frames are received.
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader>;
 
@@ -89,6 +103,13 @@ pub(crate) trait Link: Send {
     /// Tells the task that runs this item that it should come to an end.
     fn interrupt(&mut self, item: Running);
 
+    /// When memory for large results was used last, if there is some.
+    fn memory_used(&self) -> Option<Instant>;
+
+    /// Gives that memory back until it is used again, if nobody needs what it holds; tells whether it did. Only for a worker
+    /// that has nothing in flight.
+    fn empty_memory(&mut self) -> bool;
+
     /// What a worker that is dead said of a panic while it ran this item of this chunk.
     fn last_words(&self, running: Running) -> Option<LastPanic>;
 }
@@ -102,9 +123,14 @@ pub(crate) struct RingLink {
     leash: Leash,
     words: LastWords,
     parcels: ParcelsOut,
-    segments: Segments,
+    stock: Stock,
+    known: Known,
+    /// Segments with bodies that came in ordinary memory, and where the frames end that speak of them.
+    filled: VecDeque<(Position, Loan)>,
     grants: ParcelsOut,
     granted: Granted,
+    /// The body of the last frame that was received, if it stays where it is.
+    held: Option<Held>,
     /// Since when the worker takes no more parcels.
     broken: Option<Instant>,
     /// Since when it may wait for an answer that could not be sent.
@@ -145,7 +171,7 @@ impl std::ops::Deref for ParentBell {
 
 impl RingLink {
     /// Makes the memory and channels of a link, and the message that gives a worker its end.
-    pub(crate) fn new(bell: &ParentBell, terms: Terms) -> io::Result<(Self, Setup)> {
+    pub(crate) fn new(bell: &ParentBell, stock: &Stock, terms: Terms) -> io::Result<(Self, Setup)> {
         let region = Arc::new(Region::new(layout::LINK)?);
         let (parcels, parcels_in) = control::parcels()?;
         let (grants, grants_in) = control::parcels()?;
@@ -156,6 +182,7 @@ impl RingLink {
             grants: grants_in,
             terms,
         };
+        let granted = Granted::new(Holds::new(region.clone()));
         let link = Self {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
@@ -164,9 +191,12 @@ impl RingLink {
             leash: Leash::new(region.clone()),
             words: LastWords::new(region),
             parcels,
-            segments: Segments::default(),
+            stock: stock.clone(),
+            known: Known::default(),
+            filled: VecDeque::new(),
             grants,
-            granted: Granted::default(),
+            granted,
+            held: None,
             broken: None,
             unanswered: None,
         };
@@ -185,30 +215,23 @@ impl RingLink {
     }
 
     /// Sends a body of one large entry through a segment.
-    fn try_send_large(&mut self, mut header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
+    fn try_send_large(&mut self, header: FrameHeader, body: &[u8]) -> io::Result<Option<Sent>> {
         let (entry, bytes) = Entries::new(body).next().expect("a body holds whole entries");
         debug_assert_eq!(entry.footprint(), body.len(), "a body this large is a single entry");
-        let len = FrameHeader::SIZE + EntryHeader::SIZE;
-        let Some(at) = self.args.reserve(len) else { return Ok(None) };
         let released = self.args.consumed();
-        if !self.segments.has_room(released) {
+        while self.filled.front().is_some_and(|(end, _)| *end <= released) {
+            self.filled.pop_front();
+        }
+        if self.filled.len() >= MOST_FILLED || self.args.reserve(LENT_FRAME).is_none() {
             return Ok(None);
         }
-        let id = match self.segments.put(bytes, released, &mut &self.parcels) {
-            // The worker is gone, and its end will be reported; what is sent now goes elsewhere.
-            Err(error) if is_gone(&error) => {
-                self.broken.get_or_insert_with(Instant::now);
-                return Ok(None);
-            }
-            other => other?,
-        };
-        header.size = EntryHeader::SIZE as u32;
-        self.args.write(at, &header.to_bytes());
-        self.args.write(at + FrameHeader::SIZE as u64, &EntryHeader { segment: id, ..entry }.to_bytes());
-        let end = at + len as u64;
-        self.segments.hold(id, end);
-        self.args.publish(end);
-        Ok(Some(Sent(at)))
+        let mut item = self.stock.lend(bytes.len())?;
+        item.append(bytes);
+        let sent = self.try_send_lent(header, &item)?;
+        if let Some(Sent(at)) = sent {
+            self.filled.push_back((at + LENT_FRAME as u64, item));
+        }
+        Ok(sent)
     }
 
     /// Tells whether a worker that takes no more parcels cannot just be on its way out. It is left to finish what it has,
@@ -240,11 +263,16 @@ impl RingLink {
         Ok(true)
     }
 
-    /// Checks that the body from `start` on is made of as many whole items as the header says, and replaces
-    /// one that lies in a segment by what it refers to.
-    fn normalize(&self, header: &mut FrameHeader, body: &mut Vec<u8>, start: usize) -> Result<(), Corrupt> {
+    /// Checks that the body from `start` on is made of as many whole items as the header says, and takes out
+    /// one that lies in a segment.
+    fn normalize(
+        &self,
+        header: &FrameHeader,
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Option<EntryHeader>, Corrupt> {
         if header.shape != 0 {
-            return check_packed(header, body.len() - start);
+            return check_packed(header, body.len() - start).map(|()| None);
         }
         let mut entries = Entries::new(&body[start..]);
         let (mut found, mut failed, mut large) = (0, 0, None);
@@ -266,10 +294,10 @@ impl RingLink {
             )));
         }
         match large {
-            None => Ok(()),
+            None => Ok(None),
             Some(entry) if found == 1 => {
                 body.truncate(start);
-                self.fetch(entry, header, body)
+                Ok(Some(entry))
             }
             Some(_) => Err(Corrupt(format!("a body of {found} entries has one in a segment"))),
         }
@@ -312,6 +340,29 @@ impl Link for RingLink {
         Ok(Some(Sent(at)))
     }
 
+    fn try_send_lent(&mut self, mut header: FrameHeader, item: &Loan) -> io::Result<Option<Sent>> {
+        if self.broken.is_some() && header.kind() == Some(Kind::Run) {
+            return Ok(None);
+        }
+        let Some(at) = self.args.reserve(LENT_FRAME) else { return Ok(None) };
+        let end = at + LENT_FRAME as u64;
+        let released = self.args.consumed();
+        match self.known.introduce(item, end, released, &self.parcels) {
+            // The worker is gone, and its end will be reported; what is sent now goes elsewhere.
+            Err(error) if is_gone(&error) => {
+                self.broken.get_or_insert_with(Instant::now);
+                return Ok(None);
+            }
+            other => other?,
+        }
+        header.size = EntryHeader::SIZE as u32;
+        let entry = EntryHeader { len: item.len(), status: Status::Ok, segment: item.id() };
+        self.args.write(at, &header.to_bytes());
+        self.args.write(at + FrameHeader::SIZE as u64, &entry.to_bytes());
+        self.args.publish(end);
+        Ok(Some(Sent(at)))
+    }
+
     fn revoke(&mut self, sent: Sent) {
         self.mark(sent, FrameHeader::SKIP_REST);
     }
@@ -350,9 +401,24 @@ impl Link for RingLink {
         }
         let start = body.len();
         self.results.copy_body(&front, body);
-        self.normalize(&mut header, body, start)?;
+        self.held = None;
+        if let Some(entry) = self.normalize(&header, body, start)? {
+            self.granted.note_use();
+            self.stock.watch();
+            self.held = match entry.status {
+                Status::Ok => self.granted.hold(entry.segment, entry.len)?,
+                _ => None,
+            };
+            if self.held.is_none() {
+                self.fetch(entry, &mut header, body)?;
+            }
+        }
         self.results.release(front.end);
         Ok(Some(header))
+    }
+
+    fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     fn recover(&mut self, body: &mut Vec<u8>) -> Option<FrameHeader> {
@@ -383,7 +449,13 @@ impl Link for RingLink {
             }
             Shape::Packed(_) => 0,
         };
-        if header.kind() != Some(Kind::Done) || self.normalize(&mut header, body, from).is_err() {
+        let is_sound = header.kind() == Some(Kind::Done)
+            && match self.normalize(&header, body, from) {
+                Ok(None) => true,
+                Ok(Some(entry)) => self.fetch(entry, &mut header, body).is_ok(),
+                Err(_) => false,
+            };
+        if !is_sound {
             body.truncate(from);
             return None;
         }
@@ -411,6 +483,15 @@ impl Link for RingLink {
 
     fn interrupt(&mut self, item: Running) {
         self.leash.interrupt(item);
+    }
+
+    fn memory_used(&self) -> Option<Instant> {
+        self.granted.used()
+    }
+
+    fn empty_memory(&mut self) -> bool {
+        // SAFETY: a worker writes results of items only, and all that it was given has been answered.
+        unsafe { self.granted.empty() }
     }
 
     fn last_words(&self, running: Running) -> Option<LastPanic> {

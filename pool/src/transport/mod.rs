@@ -15,4 +15,5 @@ pub(crate) mod ring;
 mod sealed;
 mod segment;
 pub(crate) mod spin;
+pub(crate) mod stock;
 pub(crate) mod worker_link;

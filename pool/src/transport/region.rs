@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ipc_channel::ipc::IpcSharedMemory;
@@ -119,6 +120,35 @@ impl Region {
         };
         // SAFETY: that many bytes were just initialized.
         unsafe { out.set_len(out.len() + len) };
+    }
+
+    /// Copies bytes out to where nothing is yet; what holds for [`read`](Self::read) holds here.
+    pub(crate) fn read_into<'i>(&self, offset: usize, bytes: &'i mut [MaybeUninit<u8>]) -> &'i mut [u8] {
+        self.check(offset, bytes.len());
+        let (start, len) = (bytes.as_mut_ptr().cast::<u8>(), bytes.len());
+        // SAFETY: inside the mapping; `bytes` is memory of this process, so the two do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(self.base.add(offset), start, len) };
+        // SAFETY: these are the bytes of `bytes`, borrowed as long, and all of them were just written.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
+    }
+
+    /// Copies the first bytes of another region in; what holds for [`write`](Self::write) and [`read`](Self::read)
+    /// holds here.
+    pub(crate) fn copy_from(&self, other: &Region, len: usize) {
+        self.check(0, len);
+        other.check(0, len);
+        // SAFETY: inside either mapping, and two mappings do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(other.base, self.base, len) }
+    }
+
+    /// Gives the memory back to the system until it is used again, in all processes. What it holds is zeroes then.
+    ///
+    /// # Safety
+    ///
+    /// No process counts on what it holds, or borrows from it.
+    pub(crate) unsafe fn empty(&self) -> io::Result<()> {
+        // SAFETY: all of our mapping, of which the caller promises that nobody refers to it.
+        unsafe { memory::empty(self.base, self.len) }
     }
 
     /// Lends bytes in place.

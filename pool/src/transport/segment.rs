@@ -1,17 +1,25 @@
 //! Regions for bodies that are too large for a ring, made once and used again.
 //!
 //! The parent makes them all: those for arguments by itself, those for results when a worker wants one. So whatever the
-//! parent maps is its own, sealed and as large as it believes. The side that writes keeps account of which are free
-//! ([`Segments`]): a segment is free again when the frame that speaks of it was released. The other side looks
-//! them up, the worker in what arrived ([`Mapped`]), the parent in what it granted ([`Granted`]).
+//! parent maps is its own, sealed and as large as it believes. Those for arguments are in the [`stock`](super::stock), and
+//! a worker looks them up in what arrived ([`Mapped`]). A worker keeps account of those for its results
+//! ([`Segments`]), and the parent looks them up in what it granted ([`Granted`]). Such a segment is free again when the frame
+//! that speaks of it was released, unless the parent has set the segment's bit: then a result waits there for who wants it
+//! ([`Held`]).
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::control::{Parcel, ParcelsIn, ParcelsOut};
+use super::layout::Holds;
 use super::region::Region;
 use super::ring::{Corrupt, Position};
-use crate::sys::memory;
+use crate::codec::Outside;
+use crate::sys::{memory, process};
 
 /// The smallest segment.
 const SMALLEST: usize = 64 << 10;
@@ -19,8 +27,12 @@ const SMALLEST: usize = 64 << 10;
 const KEEP: usize = 64 << 20;
 /// So many segments at once may be on their way; each costs both sides a descriptor.
 const MOST_BUSY: usize = 4;
-/// More than a worker can make use of, given how much it keeps free and how much it may have on its way.
-const MOST_GRANTED: usize = 256;
+/// Most segments for results that a worker may have: each has a bit of a word.
+const MOST_GRANTED: usize = 63;
+/// More than a result goes through as it grows, and no more than the channel takes.
+const MOST_UNUSED: usize = 16;
+/// So many results of a worker may wait in their segments for who wants them; others are copied out as they come.
+const MOST_HELD: usize = 2;
 
 /// Where segments come from and go to.
 pub(crate) trait Supply {
@@ -30,45 +42,58 @@ pub(crate) trait Supply {
     fn give_back(&mut self, id: u16);
 }
 
-/// The segments that this side writes.
+/// Worker: the segments that it writes results into.
 #[derive(Debug, Default)]
 pub(crate) struct Segments {
     all: Vec<Segment>,
-    last_id: u16,
 }
 
 #[derive(Debug)]
 struct Segment {
     id: u16,
     region: Region,
-    /// Free once the frame that ends here was released.
+    /// Free once the frame that ends here was released, and the parent does not read it any more.
     busy_until: Position,
 }
 
+impl Segment {
+    fn is_busy(&self, released: Position, held: u64) -> bool {
+        self.busy_until > released || held & bit(self.id) != 0
+    }
+}
+
 impl Segments {
-    /// Tells whether another body may be sent: whether not too many segments wait for the other side.
-    pub(crate) fn has_room(&self, released: Position) -> bool {
-        self.all.iter().filter(|segment| segment.busy_until > released).count() < MOST_BUSY
+    /// Tells whether another body may be sent: whether not too many segments wait for the other side. `held` has a bit set for
+    /// each that the parent reads still.
+    pub(crate) fn has_room(&self, released: Position, held: u64) -> bool {
+        self.all.iter().filter(|segment| segment.is_busy(released, held)).count() < MOST_BUSY
     }
 
-    /// Copies `bytes` into a segment that is free at `released`; returns its id. Call
-    /// [`hold`](Self::hold) once the frame's end is known.
-    pub(crate) fn put(
+    /// Finds a segment of at least `len` bytes that is free; returns its id. It is in use until
+    /// [`hold`](Self::hold) says how long.
+    pub(crate) fn take(
         &mut self,
-        bytes: &[u8],
+        len: usize,
         released: Position,
+        held: u64,
         supply: &mut impl Supply,
     ) -> io::Result<u16> {
-        let fits =
-            |segment: &&mut Segment| segment.busy_until <= released && segment.region.len() >= bytes.len();
+        let fits = |segment: &&mut Segment| !segment.is_busy(released, held) && segment.region.len() >= len;
         let best = self.all.iter_mut().filter(fits).min_by_key(|segment| segment.region.len());
         let segment = match best {
             Some(segment) => segment,
-            None => self.make(bytes.len(), released, supply)?,
+            None => self.make(len, released, held, supply)?,
         };
-        segment.region.write(0, bytes);
         segment.busy_until = Position::MAX;
         Ok(segment.id)
+    }
+
+    /// The memory of a segment that was taken.
+    pub(crate) fn region(&self, id: u16) -> &Region {
+        match self.all.iter().find(|segment| segment.id == id) {
+            Some(segment) => &segment.region,
+            None => unreachable!("what is in use is not given back"),
+        }
     }
 
     /// Says that the segment is in use until the frame that ends at `end` is released.
@@ -78,8 +103,14 @@ impl Segments {
         }
     }
 
-    fn make(&mut self, len: usize, released: Position, supply: &mut impl Supply) -> io::Result<&mut Segment> {
-        self.trim(released, supply);
+    fn make(
+        &mut self,
+        len: usize,
+        released: Position,
+        held: u64,
+        supply: &mut impl Supply,
+    ) -> io::Result<&mut Segment> {
+        self.trim(released, held, supply);
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
         let id = self.free_id()?;
         let region = supply.make(id, len.next_multiple_of(granule))?;
@@ -87,28 +118,31 @@ impl Segments {
         Ok(self.all.last_mut().expect("it was pushed in the line above"))
     }
 
-    /// Gives free segments back as long as more than [`KEEP`] bytes are held.
-    fn trim(&mut self, released: Position, supply: &mut impl Supply) {
-        let mut held: usize = self.all.iter().map(|segment| segment.region.len()).sum();
+    /// Gives free segments back as long as more than [`KEEP`] bytes are held, or as many segments as there can be.
+    fn trim(&mut self, released: Position, held: u64, supply: &mut impl Supply) {
+        let mut bytes: usize = self.all.iter().map(|segment| segment.region.len()).sum();
+        let mut count = self.all.len();
         self.all.retain(|segment| {
-            if held <= KEEP || segment.busy_until > released {
+            if bytes <= KEEP && count < MOST_GRANTED || segment.is_busy(released, held) {
                 return true;
             }
-            held -= segment.region.len();
+            bytes -= segment.region.len();
+            count -= 1;
             supply.give_back(segment.id);
             false
         });
     }
 
     fn free_id(&mut self) -> io::Result<u16> {
-        for _ in 0..u16::MAX {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if self.all.iter().all(|segment| segment.id != self.last_id) {
-                return Ok(self.last_id);
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::OutOfMemory, "all segment ids are in use"))
+        (1..=MOST_GRANTED as u16)
+            .find(|id| self.all.iter().all(|segment| segment.id != *id))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::OutOfMemory, "all segment ids are in use"))
     }
+}
+
+/// Where a segment stands in the word that says which ones the parent reads.
+fn bit(id: u16) -> u64 {
+    1 << id
 }
 
 /// Why a segment cannot be read.
@@ -123,21 +157,6 @@ pub(crate) enum Missing {
 impl From<Corrupt> for Missing {
     fn from(_: Corrupt) -> Self {
         Missing::Corrupt
-    }
-}
-
-/// Parent: for arguments it makes them as it needs them.
-impl Supply for &ParcelsOut {
-    fn make(&mut self, id: u16, len: usize) -> io::Result<Region> {
-        let region = Region::sparse(len)?;
-        self.send(Parcel::Room { len: region.len() })?;
-        self.send(Parcel::Segment { id, memory: region.handle()? })?;
-        Ok(region)
-    }
-
-    fn give_back(&mut self, id: u16) {
-        // If the other side is gone, so is its mapping.
-        let _ = self.send(Parcel::Forget { id });
     }
 }
 
@@ -170,7 +189,11 @@ impl Mapped {
                     _ => {}
                 },
                 Ok(Parcel::Segment { id, memory }) => {
-                    self.by_id.insert(id, Region::adopt(memory));
+                    let region = Region::adopt(memory);
+                    // Other workers may read it, too. Where it cannot be protected, it is as it would be otherwise.
+                    // SAFETY: nothing in a worker writes to a segment with arguments.
+                    let _ = unsafe { region.protect(0, region.len()) };
+                    self.by_id.insert(id, region);
                 }
                 Ok(Parcel::Forget { id }) => {
                     self.by_id.remove(&id);
@@ -186,20 +209,70 @@ impl Mapped {
 }
 
 /// Parent: the segments for results. What a worker says of them may be of any value.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Granted {
-    by_id: HashMap<u16, Region>,
-    /// A worker waits for the answer before it goes on, and then puts a result into what it got.
-    is_unused: bool,
+    by_id: HashMap<u16, Arc<Region>>,
+    holds: Arc<Holds>,
+    /// How many were granted since the worker answered something. It waits for each, and then puts a result into it, or
+    /// finds that it needs a larger one.
+    unused: usize,
+    /// When one was used last, unless their memory was given back since.
+    used: Option<Instant>,
 }
 
 impl Granted {
+    pub(crate) fn new(holds: Holds) -> Self {
+        Self { by_id: HashMap::new(), holds: Arc::new(holds), unused: 0, used: None }
+    }
+
+    /// Notes that a segment is in use now.
+    pub(crate) fn note_use(&mut self) {
+        self.used = Some(Instant::now());
+    }
+
+    /// When a segment was used last, unless their memory was given back since.
+    pub(crate) fn used(&self) -> Option<Instant> {
+        self.used
+    }
+
+    /// Gives the memory of all segments back, unless a result waits in one; tells whether it did.
+    ///
+    /// # Safety
+    ///
+    /// The worker runs no item, so that it writes to none of them.
+    pub(crate) unsafe fn empty(&mut self) -> bool {
+        if Arc::strong_count(&self.holds) > 1 {
+            return false;
+        }
+        for region in self.by_id.values() {
+            // SAFETY: the worker is not writing, and nobody here has a result there that was not taken.
+            let emptied = unsafe { region.empty() };
+            // A system that cannot do so frees it with the worker.
+            drop(emptied);
+        }
+        self.used = None;
+        true
+    }
+
+    /// Leaves a result where it is, for who wants it, unless there are enough of those. To be called before its frame is
+    /// released.
+    pub(crate) fn hold(&self, id: u16, len: usize) -> Result<Option<Held>, Corrupt> {
+        let region = checked(self.by_id.get(&id), id, len)?;
+        if Arc::strong_count(&self.holds) > MOST_HELD || self.holds.all() & bit(id) != 0 {
+            return Ok(None);
+        }
+        self.holds.set(bit(id));
+        let (region, holds) = (region.clone(), self.holds.clone());
+        Ok(Some(Held { region, len, id, holds, generation: process::fork_generation() }))
+    }
+
     /// Makes a segment for a worker that wants one, or tells it why there is none. False if it could not be told.
     pub(crate) fn grant(&mut self, id: u32, len: u64, grants: &ParcelsOut) -> Result<bool, Corrupt> {
         let id = to_id(id)?;
         // What is answered without being read would fill the channel, and then the parent would wait for room.
-        if std::mem::replace(&mut self.is_unused, true) {
-            return Err(Corrupt("it wants a segment and has not used the one before".to_owned()));
+        self.unused += 1;
+        if self.unused > MOST_UNUSED {
+            return Err(Corrupt(format!("it wants a segment and has not used the {MOST_UNUSED} before")));
         }
         if self.by_id.contains_key(&id) {
             return Err(Corrupt(format!("it wants segment {id} again")));
@@ -215,7 +288,7 @@ impl Granted {
         });
         match made {
             Ok(region) => {
-                self.by_id.insert(id, region);
+                self.by_id.insert(id, Arc::new(region));
                 Ok(true)
             }
             Err(error) => Ok(grants.send(Parcel::Denied { reason: error.to_string() }).is_ok()),
@@ -224,7 +297,7 @@ impl Granted {
 
     /// Takes note that the worker answered something.
     pub(crate) fn use_one(&mut self) {
-        self.is_unused = false;
+        self.unused = 0;
     }
 
     /// Unmaps a segment that the worker does not use any more.
@@ -237,21 +310,51 @@ impl Granted {
 
     /// Finds a segment and checks that it holds `len` bytes.
     pub(crate) fn find(&self, id: u16, len: usize) -> Result<&Region, Corrupt> {
-        checked(self.by_id.get(&id), id, len)
+        checked(self.by_id.get(&id), id, len).map(|region| &**region)
+    }
+}
+
+/// A result in the segment that its worker put it into. The worker leaves it alone meanwhile, or is unsound; so every byte
+/// is copied before it is looked at.
+#[derive(Debug)]
+pub(crate) struct Held {
+    region: Arc<Region>,
+    len: usize,
+    id: u16,
+    holds: Arc<Holds>,
+    /// A fork of this process has a copy, with which it must not give the segment back.
+    generation: u32,
+}
+
+impl Outside for Held {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn read<'i>(&self, at: usize, into: &'i mut [MaybeUninit<u8>]) -> &'i mut [u8] {
+        self.region.read_into(at, into)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if process::fork_generation() == self.generation {
+            self.holds.clear(bit(self.id));
+        }
     }
 }
 
 fn to_id(raw: u32) -> Result<u16, Corrupt> {
     match u16::try_from(raw) {
-        Ok(id) if id != 0 => Ok(id),
+        Ok(id) if (1..=MOST_GRANTED as u16).contains(&id) => Ok(id),
         _ => Err(Corrupt(format!("{raw} is the id of no segment"))),
     }
 }
 
-fn checked(region: Option<&Region>, id: u16, len: usize) -> Result<&Region, Corrupt> {
-    match region {
-        Some(region) if region.len() >= len => Ok(region),
-        Some(region) => Err(Corrupt(format!("{len} bytes in segment {id} of {} bytes", region.len()))),
+fn checked<R: Borrow<Region>>(region: Option<&R>, id: u16, len: usize) -> Result<&R, Corrupt> {
+    match region.map(|found| (found, found.borrow().len())) {
+        Some((found, most)) if most >= len => Ok(found),
+        Some((_, most)) => Err(Corrupt(format!("{len} bytes in segment {id} of {most} bytes"))),
         None => Err(Corrupt(format!("there is no segment {id}"))),
     }
 }

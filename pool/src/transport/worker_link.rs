@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::bell::Bell;
 use super::control::{Parcel, ParcelsIn, Setup};
 use super::last_words::LastWords;
-use super::layout::{self, Committed, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
+use super::layout::{self, Committed, Holds, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
 use super::region::Region;
 pub(crate) use super::ring::Front;
 use super::ring::{Consumer, Corrupt, Position, Producer};
@@ -21,7 +21,7 @@ pub(crate) use super::segment::Missing;
 use super::segment::{Mapped, Segments, Supply};
 use super::spin::Spin;
 use crate::body::{EntryHeader, Items, Shape};
-use crate::codec::ALIGN;
+use crate::codec::{ALIGN, CodecError, Room};
 use crate::frame::{FrameHeader, Kind, Status};
 use crate::id::TaskId;
 use crate::sys::clock::Nanos;
@@ -58,6 +58,8 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         progress,
         leash: Leash::new(link.clone()),
         segments: Segments::default(),
+        holds: Holds::new(link.clone()),
+        moved: None,
         grants: setup.grants,
         open: None,
         task: TaskId::from_raw(0),
@@ -184,6 +186,8 @@ pub(crate) struct Outbox {
     progress: Progress,
     leash: Leash,
     segments: Segments,
+    holds: Holds,
+    moved: Option<Moved>,
     grants: ParcelsIn,
     open: Option<Open>,
     /// Whose results these are.
@@ -196,6 +200,13 @@ pub(crate) struct Outbox {
     /// Items until the next glance at the clock, and how many were agreed on last time.
     until_glance: u32,
     untimed: u32,
+}
+
+/// A large outcome that is being written, or was.
+#[derive(Debug)]
+struct Moved {
+    segment: u16,
+    len: usize,
 }
 
 /// A frame that is being written.
@@ -316,7 +327,8 @@ impl Outbox {
         }
     }
 
-    /// Appends an outcome to the open frame; false if it does not belong there or there may be no room.
+    /// Appends an outcome to the open frame; false if it does not belong there or there may be no room. A large one does
+    /// not belong there, and no frame is open then.
     #[inline]
     fn put_next(&mut self, chunk: u64, status: Status, bytes: &mut Vec<u8>) -> bool {
         let Some(open) = &mut self.open else { return false };
@@ -354,6 +366,14 @@ impl Outbox {
 
     /// Appends an outcome to the open frame if it fits, or opens one like `header`.
     fn put(&mut self, header: FrameHeader, status: Status, bytes: &mut Vec<u8>) {
+        if let Some(moved) = &self.moved {
+            if status == Status::Ok {
+                return self.put_moved(header, status);
+            }
+            // It failed on the way.
+            self.segments.hold(moved.segment, 0);
+            self.moved = None;
+        }
         if bytes.len() > INLINE_MAX - EntryHeader::SIZE {
             return self.put_large(header, status, bytes);
         }
@@ -362,32 +382,53 @@ impl Outbox {
         debug_assert!(is_put, "there is room now");
     }
 
-    /// Puts bytes into a segment and its id into a frame of its own.
+    /// Puts bytes that were written elsewhere into a segment.
     fn put_large(&mut self, header: FrameHeader, status: Status, bytes: &mut Vec<u8>) {
-        self.publish();
-        let len = bytes.len();
-        let segments = &self.segments;
-        wait_for(&self.own, || segments.has_room(self.results.consumed()));
-        let released = self.results.consumed();
-        let Self { results, own, parent, grants, .. } = self;
-        let mut asking = Asking { results, own, parent, grants, is_cut_off: false };
-        let put = self.segments.put(bytes, released, &mut asking);
-        self.is_cut_off |= asking.is_cut_off;
-        match put {
-            Ok(segment) => {
-                self.open(header, Shape::Entries, EntryHeader::SIZE);
-                let Some(open) = &mut self.open else { unreachable!("it was just opened") };
-                self.results.write(open.end, &EntryHeader { len, status, segment }.to_bytes());
-                Self::count(open, &self.progress, EntryHeader::SIZE, status);
-                self.segments.hold(segment, open.end);
-                self.publish();
-            }
+        match self.append(bytes, 0) {
+            Ok(_) => self.put_moved(header, status),
             Err(error) => {
                 bytes.clear();
-                bytes.extend_from_slice(format!("no shared memory for {len} bytes: {error}").as_bytes());
+                bytes.extend_from_slice(error.to_string().as_bytes());
                 self.put(header, Status::EncodeFailed, bytes);
             }
         }
+    }
+
+    /// Puts the id of the segment with the outcome into a frame of its own.
+    fn put_moved(&mut self, header: FrameHeader, status: Status) {
+        let Some(Moved { segment, len }) = self.moved.take() else { return };
+        self.publish();
+        self.open(header, Shape::Entries, EntryHeader::SIZE);
+        let Some(open) = &mut self.open else { unreachable!("it was just opened") };
+        self.results.write(open.end, &EntryHeader { len, status, segment }.to_bytes());
+        Self::count(open, &self.progress, EntryHeader::SIZE, status);
+        self.segments.hold(segment, open.end);
+        self.publish();
+    }
+
+    /// Finds a segment of that size for the outcome, and moves what there is of it there.
+    fn grow(&mut self, needed: usize) -> io::Result<Moved> {
+        /// Memory that is not touched costs nothing.
+        const GROWTH: usize = 4;
+        self.publish();
+        let (segments, holds) = (&self.segments, &self.holds);
+        wait_for(&self.own, || segments.has_room(self.results.consumed(), holds.all()));
+        let old = self.moved.take();
+        let wanted = old
+            .as_ref()
+            .map_or(needed, |old| needed.max(GROWTH.saturating_mul(self.segments.region(old.segment).len())));
+        let released = self.results.consumed();
+        let Self { results, own, parent, grants, .. } = self;
+        let mut asking = Asking { results, own, parent, grants, is_cut_off: false };
+        let taken = self.segments.take(wanted, released, self.holds.all(), &mut asking);
+        self.is_cut_off |= asking.is_cut_off;
+        if let (Ok(new), Some(old)) = (&taken, &old) {
+            self.segments.region(*new).copy_from(self.segments.region(old.segment), old.len);
+        }
+        if let Some(old) = &old {
+            self.segments.hold(old.segment, 0);
+        }
+        Ok(Moved { segment: taken?, len: old.map_or(0, |old| old.len) })
     }
 
     /// Finds room for an outcome, in the open frame if it belongs there.
@@ -438,6 +479,28 @@ impl Outbox {
         self.results.write(open.at, &open.header.to_bytes());
         self.results.publish(open.end);
         self.parent.ring();
+    }
+}
+
+/// For the outcome of the item that runs. What is left of it if it fails goes with the next call of
+/// [`commit`](Outbox::commit).
+impl Room for Outbox {
+    fn append(&mut self, bytes: &[u8], more: usize) -> Result<bool, CodecError> {
+        let needed = self.moved.as_ref().map_or(0, |moved| moved.len) + bytes.len() + more;
+        let has_room =
+            self.moved.as_ref().is_some_and(|moved| self.segments.region(moved.segment).len() >= needed);
+        if !has_room {
+            let grown = self.grow(needed);
+            self.moved =
+                Some(grown.map_err(|error| {
+                    CodecError::new(format!("no shared memory for {needed} bytes: {error}"))
+                })?);
+        }
+        if let Some(moved) = &mut self.moved {
+            self.segments.region(moved.segment).write(moved.len, bytes);
+            moved.len += bytes.len();
+        }
+        Ok(true)
     }
 }
 

@@ -96,7 +96,8 @@ impl<'w> ChunkRun<'w> {
                 return Status::UnknownTask;
             };
             if self.outbox.begin_item(self.chunk, self.index, self.clock) {
-                let status = run::run_item(run, item, self.out, &mut self.stage, self.generation);
+                let Self { out, outbox, stage, generation, .. } = self;
+                let status = run::run_item(run, item, out, &mut **outbox, stage, *generation);
                 self.outbox.end_item(self.clock);
                 return status;
             }

@@ -1,26 +1,28 @@
 //! The one place that calls user code in a worker.
 
-use crate::codec;
+use crate::codec::{self, Room};
 use crate::frame::Status;
 use crate::handshake::{self, PanicReport};
 use crate::registry::{Call, Run, Stage};
 use crate::sys::process;
 use crate::worker::panics;
 
-/// Runs an item under the guard of [`panics::catch`]. Afterwards `out` holds the bytes that go with the status. If it
-/// panics, `stage` says how far it came, for [`panicked`].
+/// Runs an item under the guard of [`panics::catch`]. Afterwards `out` holds the bytes that go with the status, but of a
+/// large result, which is in `room`. If it panics, `stage` says how far it came, for [`panicked`].
 #[inline]
 pub(crate) fn run_item(
     run: Run,
     item: &[u8],
     out: &mut Vec<u8>,
+    room: &mut dyn Room,
     stage: &mut Stage,
     generation: u32,
 ) -> Status {
     panics::forget();
     *stage = Stage::Decoding;
     out.clear();
-    let outcome = run(&mut Call::new(item, out, stage, None));
+    let mut call = Call::new(item, out, Some(room), stage, None);
+    let outcome = run(&mut call).and_then(|()| call.finish());
     end_child(generation);
     match outcome {
         Ok(()) => Status::Ok,
@@ -34,7 +36,7 @@ pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
     let mut stage = Stage::Decoding;
     let generation = process::fork_generation();
     out.clear();
-    let outcome = panics::catch(|| run(&mut Call::new(item, out, &mut stage, Some(&mut complaint))));
+    let outcome = panics::catch(|| run(&mut Call::new(item, out, None, &mut stage, Some(&mut complaint))));
     end_child(generation);
     match outcome {
         Err(report) => panicked(stage, &report, out),
