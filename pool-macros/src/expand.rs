@@ -95,11 +95,12 @@ fn task(function: &Function, args: &Args, attributes: &Attributes) -> TokenStrea
     });
     let output = function.output();
     let writes = params.iter().zip(&arguments).map(|(param, argument)| {
-        let (ty, call) = crossing(param);
-        quote_spanned!(at(ty)=> #call::write(#argument, __pool_out)?;)
+        let (ty, call, way) = crossing(param);
+        quote_spanned!(at(ty)=> #call::write(#argument, __pool_out, #way)?;)
     });
-    let read = crossing_of_value(&output);
-    let read = quote_spanned!(at(&output)=> #read::read(__pool_input));
+    let (read, way) = crossing_of_value(&output);
+    let read = quote_spanned!(at(&output)=> #read::read(__pool_input, #way));
+    let ways = ways();
     quote! {
         #(#everywhere)*
         #(#generated)*
@@ -113,6 +114,7 @@ fn task(function: &Function, args: &Args, attributes: &Attributes) -> TokenStrea
                 __pool_arguments: &Self::Args<'_>,
                 __pool_out: &mut ::pool::__private::Writer<'_>,
             ) -> ::core::result::Result<(), ::pool::__private::CodecError> {
+                #ways
                 let (#(#arguments,)*) = __pool_arguments;
                 #(#writes)*
                 ::core::result::Result::Ok(())
@@ -121,6 +123,7 @@ fn task(function: &Function, args: &Args, attributes: &Attributes) -> TokenStrea
             fn decode(
                 __pool_input: &mut ::pool::__private::Reader<'_>,
             ) -> ::core::result::Result<Self::Output, ::pool::__private::CodecError> {
+                #ways
                 #read
             }
         }
@@ -135,16 +138,17 @@ fn registration(function: &Function, args: &Args, attributes: &Attributes) -> To
     let params = function.params();
     let arguments = arguments(&params);
     let reads = params.iter().zip(&arguments).map(|(param, argument)| {
-        let (ty, call) = crossing(param);
-        quote_spanned!(at(ty)=> let #argument = #call::read(__pool_call.input())?;)
+        let (ty, call, way) = crossing(param);
+        quote_spanned!(at(ty)=> let #argument = #call::read(__pool_call.input(), #way)?;)
     });
     let passed = params.iter().zip(&arguments).map(|(param, argument)| match param {
         Param::Owned(_) => argument.to_token_stream(),
         Param::Lent(_) => quote!(&*#argument),
     });
     let output = function.output();
-    let write = crossing_of_value(&output);
-    let write = quote_spanned!(at(&output)=> #write::write(&__pool_output, __pool_call.end()));
+    let (write, way) = crossing_of_value(&output);
+    let write = quote_spanned!(at(&output)=> #write::write(&__pool_output, __pool_call.end(), #way));
+    let ways = ways();
     quote! {
         #(#everywhere)*
         #(#generated)*
@@ -152,6 +156,7 @@ fn registration(function: &Function, args: &Args, attributes: &Attributes) -> To
             fn __pool_run(
                 __pool_call: &mut ::pool::__private::Call<'_, '_>,
             ) -> ::core::result::Result<(), ::pool::__private::CodecError> {
+                #ways
                 #(#reads)*
                 __pool_call.input().finish()?;
                 __pool_call.begin();
@@ -190,16 +195,31 @@ fn arguments(params: &[Param]) -> Vec<Ident> {
     (0..params.len()).map(|index| format_ident!("__pool_{index}")).collect()
 }
 
-/// The type of a parameter, and the trait that brings it across, as the start of a path.
-fn crossing(param: &Param) -> (&Type, TokenStream) {
+/// The type of a parameter, the trait that brings it across, as the start of a path, and the way.
+fn crossing(param: &Param) -> (&Type, TokenStream, TokenStream) {
     match param {
-        Param::Owned(ty) => (ty, crossing_of_value(ty)),
-        Param::Lent(ty) => (ty, quote_spanned!(at(ty)=> <#ty as ::pool::__private::Lend>)),
+        Param::Owned(ty) => {
+            let (call, way) = crossing_of_value(ty);
+            (ty, call, way)
+        }
+        Param::Lent(ty) => (ty, quote_spanned!(at(ty)=> <#ty as ::pool::__private::Lends<_>>), way(ty)),
     }
 }
 
-fn crossing_of_value(ty: &Type) -> TokenStream {
-    quote_spanned!(at(ty)=> <#ty as ::pool::__private::Sendable>)
+fn crossing_of_value(ty: &Type) -> (TokenStream, TokenStream) {
+    (quote_spanned!(at(ty)=> <#ty as ::pool::__private::Crosses<_>>), way(ty))
+}
+
+/// Which way a type goes. How many references there are decides in which order the methods are found.
+fn way(ty: &Type) -> TokenStream {
+    quote_spanned!(at(ty)=> (&&&::pool::__private::Crossing::<#ty>::HERE).way())
+}
+
+/// What [`way`] needs in scope.
+fn ways() -> TokenStream {
+    quote!(
+        use ::pool::__private::{GoesAsBytes as _, GoesInBulk as _, GoesInFormat as _};
+    )
 }
 
 /// Where the compiler shall report that a type cannot be sent: at the type, but as generated code.

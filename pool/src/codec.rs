@@ -185,6 +185,20 @@ impl<'b> Writer<'b> {
         }
     }
 
+    /// Appends a value of which any bytes are one.
+    #[inline]
+    pub fn plain<N: bytemuck::Pod>(&mut self, value: &N) -> Result<(), CodecError> {
+        self.extend(bytemuck::bytes_of(value))
+    }
+
+    /// Appends such values in a row, which the receiver may borrow.
+    pub fn plain_slice<N: bytemuck::Pod>(&mut self, values: &[N]) -> Result<(), CodecError> {
+        if size_of::<N>() == 0 {
+            return self.plain(&(values.len() as u64));
+        }
+        self.raw(bytemuck::cast_slice(values), align_of::<N>())
+    }
+
     /// Appends a string that the receiver may borrow.
     pub fn text(&mut self, text: &str) -> Result<(), CodecError> {
         self.raw(text.as_bytes(), 1)
@@ -323,6 +337,52 @@ impl<'f> Reader<'f> {
         }
     }
 
+    /// Reads what [`Writer::plain`] wrote.
+    #[inline]
+    pub fn plain<N: bytemuck::Pod>(&mut self) -> Result<N, CodecError> {
+        match self.outside {
+            None => Ok(bytemuck::pod_read_unaligned(self.take(size_of::<N>())?)),
+            Some(item) => self.plain_outside(item),
+        }
+    }
+
+    #[cold]
+    fn plain_outside<N: bytemuck::Pod>(&mut self, item: &dyn Outside) -> Result<N, CodecError> {
+        let (start, size) = (self.at, size_of::<N>());
+        self.at = start.checked_add(size).filter(|end| *end <= item.len()).ok_or_else(short)?;
+        Ok(bytemuck::pod_read_unaligned(&numbers::copy::<u8>(item, start, size)?))
+    }
+
+    /// Reads what [`Writer::plain_slice`] wrote into a vector.
+    pub fn plain_vec<N: bytemuck::Pod>(&mut self) -> Result<Vec<N>, CodecError> {
+        if size_of::<N>() == 0 {
+            return self.nothings();
+        }
+        match self.outside {
+            None => self.raw(align_of::<N>()).map(Raw::Here),
+            Some(item) => self.raw_outside(item, align_of::<N>()),
+        }?
+        .to_vec()
+    }
+
+    /// Reads what [`Writer::plain_slice`] wrote; it is borrowed from the item if it lies aligned there.
+    pub fn plain_slice<N: bytemuck::Pod>(&mut self) -> Result<Slice<'f, N>, CodecError> {
+        if size_of::<N>() == 0 {
+            return self.nothings().map(Slice::Owned);
+        }
+        let bytes = self.raw(align_of::<N>())?;
+        match bytemuck::try_cast_slice(bytes) {
+            Ok(slice) => Ok(Slice::Borrowed(slice)),
+            Err(_) => numbers::to_vec(bytes).map(Slice::Owned),
+        }
+    }
+
+    /// Values without bytes, of which only the number crosses.
+    fn nothings<N: bytemuck::Pod>(&mut self) -> Result<Vec<N>, CodecError> {
+        let count = usize::try_from(self.plain::<u64>()?).map_err(|_| short())?;
+        Ok(vec![N::zeroed(); count])
+    }
+
     /// Reads a string, borrowed from the item.
     pub fn text(&mut self) -> Result<&'f str, CodecError> {
         std::str::from_utf8(self.raw(1)?).map_err(no_text)
@@ -391,6 +451,15 @@ enum Raw<'f> {
         start: usize,
         length: usize,
     },
+}
+
+impl Raw<'_> {
+    fn to_vec<N: bytemuck::Pod>(&self) -> Result<Vec<N>, CodecError> {
+        match *self {
+            Raw::Here(bytes) => numbers::to_vec(bytes),
+            Raw::Outside { item, start, length } => numbers::copy(item, start, length),
+        }
+    }
 }
 
 /// Reads a `T` in bulk if it is a `Vec` of plain numbers or a string; `raw` yields the bytes for an alignment.
@@ -509,10 +578,7 @@ mod numbers {
         raw: impl FnOnce(usize) -> Result<Raw<'f>, CodecError>,
     ) -> Result<Option<T>, CodecError> {
         if_number_vec!(T, |N| {
-            let mut vec = Some(match raw(align_of::<N>())? {
-                Raw::Here(bytes) => to_vec::<N>(bytes)?,
-                Raw::Outside { item, start, length } => copy::<N>(item, start, length)?,
-            });
+            let mut vec = Some(raw(align_of::<N>())?.to_vec::<N>()?);
             Ok((&mut vec as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
         });
         Ok(None)
@@ -537,7 +603,7 @@ mod numbers {
         Ok(None)
     }
 
-    fn to_vec<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
+    pub(super) fn to_vec<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
         count_of::<N>(bytes.len())?;
         Ok(bytemuck::allocation::pod_collect_to_vec(bytes))
     }

@@ -202,6 +202,7 @@ mod transport;
 mod registry;
 mod handshake;
 mod conditions;
+mod crossing;
 mod task;
 mod body;
 mod frame;

@@ -4,6 +4,9 @@ pub use linkme;
 pub use serde;
 
 pub use crate::codec::{CodecError, Reader, Slice, Writer};
+pub use crate::crossing::{
+    AsBytes, Crosses, Crossing, GoesAsBytes, GoesInBulk, GoesInFormat, InBulk, InFormat, Lends,
+};
 pub use crate::id::TaskId;
 pub use crate::registry::{
     Call, DebuggedComplaint, DisplayedComplaint, Entry, MAINS, MuteComplaint, NoComplaint, Outcome, Run,

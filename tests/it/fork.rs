@@ -52,6 +52,7 @@ modules! {
     options
     panics
     parent_death
+    plain
     program_end
     retries
     start_methods

@@ -41,6 +41,7 @@ mod nesting;
 mod options;
 mod panics;
 mod parent_death;
+mod plain;
 mod program_end;
 mod retries;
 mod start_methods;
