@@ -29,15 +29,26 @@ use proc_macro::TokenStream;
 ///
 /// | Parameter | The caller passes | The worker |
 /// | --- | --- | --- |
-/// | `x: T` | a `T` | decodes a `T`; a `Vec` of plain numbers is copied in one piece |
+/// | `x: T` | a `T` | decodes a `T`; a plain value, a `Vec` of them or a `String` is copied in one piece |
 /// | `x: &str` | a `&str` | borrows the text in place |
-/// | `x: &[T]` | a `&[T]` | borrows plain numbers, such as `f64`, in place; decodes others |
+/// | `x: &[T]` | a `&[T]` | borrows plain values, such as `f64`, in place; decodes others |
 /// | `x: &Path` | a `&Path` | decodes a path and lends it |
 /// | `x: &T`, any other `T` | a `&T` | decodes a `T` and lends it |
 ///
 /// The caller keeps what it passes by reference, and clones nothing. `mut x: T` and `_: T` are fine. The
 /// result is an owned value. Every `T`, and the result, implements serde's `Serialize` and `Deserialize`
 /// and borrows nothing; a type that does not is reported at that type.
+///
+/// # Plain values
+///
+/// A value is plain if it is nothing but its bytes, and any bytes would do: what the crate `bytemuck` calls `Pod`. All
+/// numbers are, arrays of plain values, and structs that derive it: `#[repr(C)]` and
+/// `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]`. They need not implement serde's traits.
+///
+/// Plain values travel as their bytes, a slice or a `Vec` of them in one copy: large data should be a parameter, or the
+/// result, in one of these forms. Everything else goes through serde, value by value, which takes
+/// tens of times as long: tuples, `bool`, and also plain values inside other types, such as a struct with a `Vec<f64>`,
+/// or a `Result<Vec<f64>, _>`.
 ///
 /// # Options
 ///

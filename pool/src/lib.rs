@@ -90,7 +90,26 @@
 //!
 //! [`Pool::options`] has the same calls with settings for a single job: the size of chunks, how far lazy calls read
 //! ahead, whether a job gives up at its first failure, how long an item may run, how often it is tried again. Parameters of a task are owned types with serde's two traits, or
-//! shared references: the worker borrows `&str` and `&[u8]`, and slices of plain numbers, from shared memory.
+//! shared references: the worker borrows `&str` and `&[u8]`, and slices of [plain values](macro@pool_task#plain-values), from shared memory.
+//!
+//! Values of more than 32 KiB travel through shared memory that is made once and used again, and are copied once on each way:
+//!
+//! ```
+//! use pool::{pool_task, Pool};
+//!
+//! #[pool_task]
+//! fn centre(points: &[[f64; 3]]) -> [f64; 3] {
+//!     let mut sum = [0.0; 3];
+//!     for point in points {
+//!         (0..3).for_each(|axis| sum[axis] += point[axis] / points.len() as f64);
+//!     }
+//!     sum
+//! }
+//!
+//! let points = vec![[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]];
+//! assert_eq!(Pool::new()?.apply(centre, (&points,))?, [2.0, 2.0, 2.0]);
+//! # Ok::<(), pool::Error>(())
+//! ```
 //!
 //! # How workers are made
 //!
