@@ -110,6 +110,7 @@ fn task(function: &Function, args: &Args, attributes: &Attributes) -> TokenStrea
             type Output = #output;
             const NAME: &'static ::core::primitive::str = #name;
 
+            #[inline]
             fn encode(
                 __pool_arguments: &Self::Args<'_>,
                 __pool_out: &mut ::pool::__private::Writer<'_>,
@@ -120,6 +121,7 @@ fn task(function: &Function, args: &Args, attributes: &Attributes) -> TokenStrea
                 ::core::result::Result::Ok(())
             }
 
+            #[inline]
             fn decode(
                 __pool_input: &mut ::pool::__private::Reader<'_>,
             ) -> ::core::result::Result<Self::Output, ::pool::__private::CodecError> {

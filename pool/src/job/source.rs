@@ -10,7 +10,7 @@ use crate::error::{Error, Part};
 use crate::job::Demand;
 use crate::job::block::Block;
 use crate::task::Task;
-use crate::transport::stock::{Loan, Stock};
+use crate::transport::stock::{Draft, Loan, Stock};
 
 /// What comes next of a job's input.
 #[derive(Debug)]
@@ -81,6 +81,8 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
     /// Reads and encodes items until there are enough, one is large or fails or there are no more. Panics of what the user
     /// wrote go through: one guard for all items costs less than one for each.
     fn fill(&mut self, demand: Demand) -> Result<(), CodecError> {
+        let stock = self.stock.clone();
+        let mut draft = stock.draft();
         while (self.batch.count() as usize) < demand.items && self.batch.size() < demand.bytes {
             let Some(item) = self.items.next() else {
                 self.ended = true;
@@ -88,10 +90,10 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
             };
             let args = (self.to_args)(item);
             self.encodes = true;
-            let encoded = encode::<T>(&args, &mut self.batch, Some(&self.stock));
+            let encoded = encode::<T>(&args, &mut self.batch, &mut draft);
             self.encodes = false;
-            self.large = encoded?;
-            if self.large.is_some() {
+            if encoded? == Place::Draft {
+                self.large = draft.finish();
                 break;
             }
             self.next += 1;
@@ -155,37 +157,48 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
     }
 }
 
-/// Encodes a job's only item; user code that panics meanwhile fails only this item.
+/// Encodes a job's only item; user code that panics meanwhile fails only this item. Without a stock it stays in ordinary
+/// memory, however large it is.
 pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>, stock: Option<&Stock>) -> Result<Block, Error> {
     let mut batch = Batch::default();
-    let encoded = catch_unwind(AssertUnwindSafe(|| encode::<T>(args, &mut batch, stock)));
+    let mut draft = stock.map(Stock::draft);
+    let encoded = catch_unwind(AssertUnwindSafe(|| match &mut draft {
+        Some(draft) => encode::<T>(args, &mut batch, draft),
+        None => batch.append(|out| T::encode(args, &mut Writer::new(out))).map(|()| Place::Batch),
+    }));
     match encoded.unwrap_or_else(|payload| Err(panicked(payload))) {
-        Ok(None) => Ok(Block::take(0, &mut batch)),
-        Ok(Some(loan)) => Ok(Block::lent(0, loan)),
+        Ok(_) => Ok(match draft.and_then(Draft::finish) {
+            Some(loan) => Block::lent(0, loan),
+            None => Block::take(0, &mut batch),
+        }),
         Err(source) => Err(unencodable::<T>(0, source)),
     }
 }
 
-/// Appends an item to a batch, or returns it if it is large and there is room for it in the stock.
+/// Where an item went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Batch,
+    /// It is large, and there was room for it in the stock.
+    Draft,
+}
+
+/// Appends an item to a batch, unless it is large and goes to the draft, which is empty before.
 #[inline]
 fn encode<T: Task>(
     args: &T::Args<'_>,
     batch: &mut Batch,
-    stock: Option<&Stock>,
-) -> Result<Option<Loan>, CodecError> {
-    let Some(stock) = stock else {
-        return batch.append(|out| T::encode(args, &mut Writer::new(out))).map(|()| None);
-    };
-    let mut draft = stock.draft();
+    draft: &mut Draft<'_>,
+) -> Result<Place, CodecError> {
     // What is not appended, and did not fail, is in the draft.
     let appended = batch.append(|out| {
-        let mut writer = Writer::with_room(out, &mut draft);
+        let mut writer = Writer::with_room(out, draft);
         T::encode(args, &mut writer).and_then(|()| writer.finish()).map_err(Some)?;
         if draft.is_empty() { Ok(()) } else { Err(None) }
     });
     match appended {
-        Ok(()) => Ok(None),
-        Err(None) => Ok(draft.finish()),
+        Ok(()) => Ok(Place::Batch),
+        Err(None) => Ok(Place::Draft),
         Err(Some(error)) => Err(error),
     }
 }
