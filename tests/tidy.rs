@@ -126,7 +126,7 @@ fn parent_and_worker_do_not_import_each_other() {
 }
 
 /// The ranks of the design; a module imports only from its own rank and below.
-const RANKS: [(&str, u32); 24] = [
+const RANKS: [(&str, u32); 25] = [
     ("lib", 9),
     ("private", 9),
     ("builder", 8),
@@ -144,6 +144,7 @@ const RANKS: [(&str, u32); 24] = [
     ("task", 2),
     ("body", 2),
     ("crossing", 2),
+    ("share", 2),
     ("frame", 2),
     ("sys", 1),
     ("error", 1),

@@ -154,6 +154,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value could not be [shared](crate::Pool::share): it could not be encoded, or there is no memory for it.
+    #[error("a value of type `{value}` could not be shared")]
+    Share {
+        /// Name of its type.
+        value: &'static str,
+        /// What was wrong.
+        source: CodecError,
+    },
     /// A worker process could not be started.
     #[error("cannot start a worker process: {doing} failed")]
     Spawn {

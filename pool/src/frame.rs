@@ -102,12 +102,18 @@ pub(crate) enum Kind {
     Want = 8,
     /// From a worker, to the link: it does not use segment `first` any more.
     GiveBack = 9,
+    /// To a worker: keep the shared value `chunk`, which comes in a parcel.
+    Share = 10,
+    /// To a worker: no item uses the shared value `chunk` any more.
+    Forget = 11,
+    /// From a worker, to the link: it took the parcel with the shared value `chunk`.
+    Kept = 12,
 }
 
 impl Kind {
     fn from_raw(raw: u16) -> Option<Self> {
         use Kind::*;
-        [Start, Run, Exit, Ready, Refused, Done, Skip, Want, GiveBack]
+        [Start, Run, Exit, Ready, Refused, Done, Skip, Want, GiveBack, Share, Forget, Kept]
             .into_iter()
             .find(|kind| *kind as u16 == raw)
     }

@@ -111,6 +111,29 @@
 //! # Ok::<(), pool::Error>(())
 //! ```
 //!
+//! # What all items use
+//!
+//! An argument travels with its item. What many items use, a model or a table, is [shared](Pool::share) instead: each worker gets it
+//! once, with the first item that uses it, and a number stands for it from then on. Slices of numbers and `str` are not even
+//! copied then; all processes map the same memory, which none can write to. When the last handle is dropped,
+//! it goes everywhere.
+//!
+//! ```
+//! use pool::{pool_task, Pool, Shared};
+//!
+//! #[pool_task]
+//! fn nearest(points: &Shared<[f64]>, to: f64) -> usize {
+//!     let distance = |at: &usize| (points[*at] - to).abs();
+//!     (0..points.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0)
+//! }
+//!
+//! let pool = Pool::new()?;
+//! let points = pool.share(vec![0.0, 2.5, 7.0, 9.5])?;
+//! assert_eq!(pool.starmap(nearest, [1.0, 8.0, 9.0].map(|to| (&points, to)))?, [0, 2, 3]);
+//! assert_eq!(nearest(&points, 3.0), 1); // the program has it, too
+//! # Ok::<(), pool::Error>(())
+//! ```
+//!
 //! # How workers are made
 //!
 //! | [`StartMethod`] | How | For |
@@ -139,6 +162,7 @@
 //! | the task panics | [`Error::Panicked`] with message, place and, if `RUST_BACKTRACE` asks for it, backtrace | the same worker goes on |
 //! | its worker dies (a signal, `exit`, `abort`) | [`Error::WorkerLost`] with the process id, the [`Exit`] and an [`ExitReport`] (peak memory, CPU time), for the item that was running; whether it had effects is unknown | finished results are kept, items not started go to other workers, the worker is replaced |
 //! | an argument or a result cannot be encoded or decoded | [`Error::Encode`] or [`Error::Decode`], which say which of the two | nothing |
+//! | a [shared](Shared) value that it uses cannot be decoded or mapped in its worker | [`Error::Decode`] | nothing |
 //! | the initializer panics, returns `Err`, hangs, or its worker dies of it | [`Error::Initializer`], and so does every later call | the pool is over |
 //! | the same, but only in a worker that replaces another one | nothing yet | its place is tried again, with pauses, while the others work; after five failures in a row as above |
 //! | the pool is terminated or dropped | [`Error::Terminated`] | the same |
@@ -224,6 +248,7 @@ mod conditions;
 mod crossing;
 mod task;
 mod body;
+mod share;
 mod frame;
 mod codec;
 mod error;
@@ -248,6 +273,7 @@ pub use job::async_result::AsyncResult;
 pub use job::imap::Imap;
 pub use options::Options;
 pub use pool::Pool;
+pub use share::{IntoShared, Number, Shareable, Shared};
 pub use start::StartMethod;
 pub use task::{Arguments, OneArgument, StarArguments, Task};
 pub use worker::interrupted;

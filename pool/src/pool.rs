@@ -3,8 +3,8 @@
 mod end;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 use crate::driver::pump::Pump;
 use crate::error::Result;
@@ -12,6 +12,7 @@ use crate::job::Engine;
 use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::options::Options;
+use crate::share::{IntoShared, Shared};
 use crate::supervisor::Commands;
 use crate::sys::thread::OwnThread;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
@@ -347,6 +348,60 @@ impl Pool {
         I::IntoIter: 'p,
     {
         self.options().istarmap_unordered(task, items)
+    }
+
+    /// Sends a value to each worker once, for tasks that take it as [`Shared<T>`](Shared) or `&Shared<T>`; only a number travels
+    /// with each item then.
+    ///
+    /// The value is encoded here, into memory that all processes map and none can change; a worker gets it with the first
+    /// item that uses it. Slices of numbers and `str` are used right there, without a copy in any worker:
+    /// a `Vec` of numbers is shared as a slice if the result is a `Shared<[..]>`, and a `String` as text if it is a
+    /// `Shared<str>`, which is said by the parameter of the task that it is for, or by a type at the `let`.
+    ///
+    /// Hand tasks `&shared`, or a clone, which is cheap. The value goes, here and in the workers, with the last of them, once
+    /// no item needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Share`](crate::Error::Share) if the value cannot be encoded or there is no memory for it,
+    /// [`Error::Closed`](crate::Error::Closed) if the pool was closed before the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pool::{pool_task, Pool, Shared};
+    /// use std::collections::HashMap;
+    ///
+    /// #[pool_task]
+    /// fn price(prices: &Shared<HashMap<String, u32>>, fruit: &str) -> Option<u32> {
+    ///     prices.get(fruit).copied()
+    /// }
+    ///
+    /// #[pool_task]
+    /// fn sum(numbers: &Shared<[f64]>, from: usize, to: usize) -> f64 {
+    ///     numbers[from..to].iter().sum()
+    /// }
+    ///
+    /// let pool = Pool::new()?;
+    /// let prices = pool.share(HashMap::from([("plum".to_owned(), 3), ("fig".to_owned(), 8)]))?;
+    /// let found = pool.starmap(price, ["fig", "date", "plum"].map(|fruit| (&prices, fruit)))?;
+    /// assert_eq!(found, [Some(8), None, Some(3)]);
+    ///
+    /// let numbers = pool.share(vec![0.5; 1000])?;
+    /// let sums = pool.starmap(sum, (0..10).map(|part| (&numbers, part * 100, (part + 1) * 100)))?;
+    /// assert_eq!(sums, [50.0; 10]);
+    /// assert_eq!(numbers.len(), 1000); // it can be used here as well
+    /// # Ok::<(), pool::Error>(())
+    /// ```
+    pub fn share<T, V>(&self, value: V) -> Result<Shared<T>>
+    where
+        T: ?Sized,
+        V: IntoShared<T>,
+    {
+        self.pump.check_owner()?;
+        self.pump.with_driver(|driver| driver.check_open())?;
+        let pump: Weak<Pump> = Arc::downgrade(&self.pump);
+        Shared::new(value, self.pump.home().clone(), pump)
     }
 
     /// Returns how many workers the pool keeps.

@@ -105,7 +105,7 @@ impl PoolBuilder {
     /// started goes to other workers, and it leaves as one does that has run its
     /// [`max_tasks_per_worker`](Self::max_tasks_per_worker).
     ///
-    /// All that `ps` shows as resident counts (`RSS`): the program's code, shared memory of large arguments and results, and with
+    /// All that `ps` shows as resident counts (`RSS`): the program's code, memory of large arguments and results and of shared values, and with
     /// [`StartMethod::Fork`](crate::StartMethod::Fork) what the program had.
     ///
     /// # Examples

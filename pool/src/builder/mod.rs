@@ -15,6 +15,7 @@ use crate::handshake;
 use crate::job::source;
 use crate::pool::{Pool, Threads};
 use crate::registry::Registry;
+use crate::share::original::Home;
 use crate::start::{StartMethod, Starter};
 use crate::supervisor::{Commands, Supervisor};
 use crate::sys::process;
@@ -357,7 +358,7 @@ fn start_threads(
 }
 
 fn once<T: Task>(_: T, args: &T::Args<'_>) -> Result<Once> {
-    let block = source::encode_one::<T>(args, None)?;
+    let block = source::encode_one::<T>(args, Home::NONE, None)?;
     Ok(Once { task: T::ID, name: T::NAME, block })
 }
 

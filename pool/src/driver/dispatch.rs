@@ -65,9 +65,11 @@ impl<L: Link> Driver<L> {
                 failed: if limits.is_set() { FrameHeader::TIMED } else { 0 },
                 ..FrameHeader::new(Kind::Run)
             };
-            let sent = match block.bytes() {
-                Bytes::Here(body) => worker.link.try_send(header, body),
-                Bytes::Lent(item) => worker.link.try_send_lent(header, item),
+            let sent = match (worker.send_shares(&block), block.bytes()) {
+                (Ok(true), Bytes::Here(body)) => worker.link.try_send(header, body),
+                (Ok(true), Bytes::Lent(item)) => worker.link.try_send_lent(header, item),
+                (Ok(false), _) => Ok(None),
+                (Err(error), _) => Err(error),
             };
             match sent {
                 Ok(Some(sent)) => {

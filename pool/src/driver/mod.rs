@@ -12,6 +12,7 @@ mod jobs;
 mod limits;
 pub(crate) mod pump;
 mod retries;
+mod shares;
 mod timers;
 mod workers;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::frame::{FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
 use crate::job::{Job, Rest, Results, sink};
+use crate::share::original::Home;
 use crate::transport::link::{Corrupt, Held, Link};
 use chunk::Rule;
 use in_flight::Completed;
@@ -109,6 +111,8 @@ pub(crate) struct Driver<L> {
     body: Vec<u8>,
     /// Items that user code is asked about.
     asked: Vec<(JobKey, usize)>,
+    /// Tells whether shared values are gone that workers still have.
+    home: Arc<Home>,
 }
 
 impl<L: Link> Driver<L> {
@@ -127,10 +131,18 @@ impl<L: Link> Driver<L> {
             any_was_ready: false,
             body: Vec::new(),
             asked: Vec::new(),
+            home: Arc::new(Home::new()),
         }
     }
 
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
     pub(crate) fn take_effects(&mut self) -> Effects {
+        if self.home.take_loss() {
+            self.forget_shares();
+        }
         std::mem::take(&mut self.effects)
     }
 
@@ -157,12 +169,7 @@ impl<L: Link> Driver<L> {
     ///
     /// If the pool takes none any more.
     pub(crate) fn open(&mut self, job: Arc<Job>, task: TaskId, options: JobOptions) -> Result<JobKey, Error> {
-        match &self.phase {
-            Phase::Open => {}
-            Phase::Closed => return Err(Error::Closed),
-            Phase::Ended(Error::Terminated) => return Err(Error::Closed),
-            Phase::Ended(error) => return Err(error.clone()),
-        }
+        self.check_open()?;
         let rule_list = &mut self.rule_list;
         let rule = *self.rule_of.entry(task).or_insert_with(|| {
             rule_list.push(Rule::default());
@@ -175,6 +182,19 @@ impl<L: Link> Driver<L> {
             self.timers.set_deadline(deadline, key);
         }
         Ok(key)
+    }
+
+    /// Tells whether the pool takes jobs.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Closed | Phase::Ended(Error::Terminated) => Err(Error::Closed),
+            Phase::Ended(error) => Err(error.clone()),
+        }
     }
 
     /// Adds items to a job.

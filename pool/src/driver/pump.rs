@@ -23,6 +23,7 @@ use crate::id::JobKey;
 
 use crate::job::block::Block;
 use crate::job::{Demand, Engine, Hook, Job, Rest, Until, callback};
+use crate::share::original::Home;
 use crate::supervisor::{Commands, Departed, Roster};
 use crate::sys::process;
 use crate::transport::link::{ParentBell, RingLink};
@@ -43,6 +44,7 @@ pub(crate) struct Pump {
     bell: ParentBell,
     commands: Arc<Commands>,
     callbacks: Callbacks,
+    home: Arc<Home>,
     /// Whoever holds this leads; what it protects is the leader's experience with looking.
     lead: Mutex<Spin>,
     /// Threads that wait and do not lead.
@@ -101,6 +103,7 @@ impl Pump {
         may_spin: bool,
     ) -> Self {
         Self {
+            home: driver.home().clone(),
             driver: Mutex::new(driver),
             stock,
             bell,
@@ -131,6 +134,11 @@ impl Pump {
     /// Where large arguments are encoded.
     pub(crate) fn stock(&self) -> &Stock {
         &self.stock
+    }
+
+    /// Where shared values belong that this pool can send.
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     pub(crate) fn callbacks(&self) -> &Callbacks {

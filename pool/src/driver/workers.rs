@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::in_flight::{Begun, InFlight};
 use crate::driver::limits::{Seen, Sentence};
+use crate::driver::shares::Shares;
 use crate::driver::{Driver, Once, Phase};
 use crate::error::{Error, TimeLimit};
 use crate::exit::{Ended, Exit};
@@ -29,6 +30,7 @@ pub(super) struct Worker<L> {
     pub(super) pid: u32,
     pub(super) state: State,
     pub(super) in_flight: InFlight,
+    pub(super) shares: Shares,
     /// Items that it may still be given.
     pub(super) quota: u64,
     /// Something was sent since the bell was rung.
@@ -128,6 +130,7 @@ impl<L: Link> Driver<L> {
             pid,
             state: State::Starting,
             in_flight: InFlight::default(),
+            shares: Shares::default(),
             quota: self.rules.max_items.unwrap_or(u64::MAX),
             unrung: false,
             is_full: false,

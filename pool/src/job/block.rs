@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::body::{Batch, Items, Shape, Taken};
+use crate::share::original::Original;
+use crate::share::sending::Used;
 use crate::transport::stock::Loan;
 
 /// Consecutive items of a job as bytes. Cheap to cut: the parts share the bytes, which stay until
@@ -14,6 +16,8 @@ pub(crate) struct Block {
     pub(crate) count: u32,
     pub(crate) shape: Shape,
     payload: Payload,
+    /// The shared values that items of it use; for a part, those of the whole.
+    shares: Option<Arc<[Arc<Original>]>>,
     start: usize,
     end: usize,
 }
@@ -50,13 +54,13 @@ impl Block {
         if size < LARGE {
             let payload = Payload::Small(Arc::from(&bytes[start..]));
             bytes.clear();
-            Self { first, count, shape, payload, start: 0, end: size }
+            Self { first, count, shape, payload, shares: None, start: 0, end: size }
         } else {
             let end = bytes.len();
             // The next block is probably like this one.
             let next = Vec::with_capacity(if end < USUAL { end } else { 0 });
             let payload = Payload::Large(Arc::new(std::mem::replace(bytes, next)));
-            Self { first, count, shape, payload, start, end }
+            Self { first, count, shape, payload, shares: None, start, end }
         }
     }
 
@@ -64,7 +68,17 @@ impl Block {
     pub(crate) fn lent(index: usize, loan: Loan) -> Self {
         let end = loan.len();
         let payload = Payload::Lent(Arc::new(loan));
-        Self { first: index, count: 1, shape: Shape::Entries, payload, start: 0, end }
+        Self { first: index, count: 1, shape: Shape::Entries, payload, shares: None, start: 0, end }
+    }
+
+    /// Has the block keep the shared values that its items use.
+    pub(crate) fn using(mut self, used: &Used) -> Self {
+        self.shares = Some(used.originals().into());
+        self
+    }
+
+    pub(crate) fn shares(&self) -> &[Arc<Original>] {
+        self.shares.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn bytes(&self) -> Bytes<'_> {

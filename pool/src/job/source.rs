@@ -9,6 +9,7 @@ use crate::codec::{CodecError, Writer};
 use crate::error::{Error, Part};
 use crate::job::Demand;
 use crate::job::block::Block;
+use crate::share::sending::{self, Encoding, Used};
 use crate::task::Task;
 use crate::transport::stock::{Draft, Loan, Stock};
 
@@ -55,6 +56,10 @@ pub(crate) struct Source<T, I, F> {
     batch: Batch,
     /// An item that goes alone, after those in `batch`.
     large: Option<Loan>,
+    /// The shared values in it.
+    used: Used,
+    /// The number of the pool that they must belong to.
+    pool: u64,
     /// An item is being encoded, so that a panic is its failure and not the caller's.
     encodes: bool,
     failed: Option<Error>,
@@ -63,7 +68,7 @@ pub(crate) struct Source<T, I, F> {
 }
 
 impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
-    pub(crate) fn new(items: I, to_args: F, stock: Stock) -> Self {
+    pub(crate) fn new(items: I, to_args: F, pool: u64, stock: Stock) -> Self {
         Self {
             task: PhantomData,
             items,
@@ -71,6 +76,8 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
             next: 0,
             batch: Batch::default(),
             large: None,
+            used: Used::new(),
+            pool,
             encodes: false,
             failed: None,
             ended: false,
@@ -80,7 +87,7 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
 
     /// Reads and encodes items until there are enough, one is large or fails or there are no more. Panics of what the user
     /// wrote go through: one guard for all items costs less than one for each.
-    fn fill(&mut self, demand: Demand) -> Result<(), CodecError> {
+    fn fill(&mut self, demand: Demand, encoding: &Encoding) -> Result<(), CodecError> {
         let stock = self.stock.clone();
         let mut draft = stock.draft();
         while (self.batch.count() as usize) < demand.items && self.batch.size() < demand.bytes {
@@ -89,6 +96,7 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
                 break;
             };
             let args = (self.to_args)(item);
+            encoding.next_item();
             self.encodes = true;
             let encoded = encode::<T>(&args, &mut self.batch, &mut draft);
             self.encodes = false;
@@ -113,12 +121,10 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
         }
         Fed::Block(block)
     }
-}
 
-impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T, I, F> {
-    fn feed(&mut self, demand: Demand) -> Fed {
+    fn read(&mut self, demand: Demand, encoding: &Encoding) -> Fed {
         if self.failed.is_none() && self.large.is_none() && !self.ended {
-            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(demand)));
+            let filled = catch_unwind(AssertUnwindSafe(|| self.fill(demand, encoding)));
             let failure = match filled {
                 Ok(Ok(())) => None,
                 Ok(Err(source)) => Some(source),
@@ -146,6 +152,24 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
             None => Fed::End,
         }
     }
+}
+
+impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T, I, F> {
+    fn feed(&mut self, demand: Demand) -> Fed {
+        let encoding = Encoding::enter(self.pool, std::mem::take(&mut self.used));
+        let fed = self.read(demand, &encoding);
+        match (fed, encoding.leave()) {
+            (Fed::Block(block), Some((used, last))) => {
+                let block = block.using(&used);
+                if self.batch.count() > 0 || self.large.is_some() {
+                    // After a failure the last item is the one that failed.
+                    self.used = if self.failed.is_some() { used } else { last };
+                }
+                Fed::Block(block)
+            }
+            (fed, _) => fed,
+        }
+    }
 
     fn remaining(&self) -> Option<usize> {
         let encoded = self.batch.count() as usize + usize::from(self.large.is_some());
@@ -157,9 +181,14 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T,
     }
 }
 
-/// Encodes a job's only item; user code that panics meanwhile fails only this item. Without a stock it stays in ordinary
-/// memory, however large it is.
-pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>, stock: Option<&Stock>) -> Result<Block, Error> {
+/// Encodes a job's only item, for the pool of that number; user code that panics meanwhile fails only this item. Without a
+/// stock it stays in ordinary memory, however large it is.
+pub(crate) fn encode_one<T: Task>(
+    args: &T::Args<'_>,
+    pool: u64,
+    stock: Option<&Stock>,
+) -> Result<Block, Error> {
+    let encoding = Encoding::enter(pool, Used::new());
     let mut batch = Batch::default();
     let mut draft = stock.map(Stock::draft);
     let encoded = catch_unwind(AssertUnwindSafe(|| match &mut draft {
@@ -167,10 +196,16 @@ pub(crate) fn encode_one<T: Task>(args: &T::Args<'_>, stock: Option<&Stock>) -> 
         None => batch.append(|out| T::encode(args, &mut Writer::new(out))).map(|()| Place::Batch),
     }));
     match encoded.unwrap_or_else(|payload| Err(panicked(payload))) {
-        Ok(_) => Ok(match draft.and_then(Draft::finish) {
-            Some(loan) => Block::lent(0, loan),
-            None => Block::take(0, &mut batch),
-        }),
+        Ok(_) => {
+            let block = match draft.and_then(Draft::finish) {
+                Some(loan) => Block::lent(0, loan),
+                None => Block::take(0, &mut batch),
+            };
+            Ok(match encoding.leave() {
+                Some((used, _)) => block.using(&used),
+                None => block,
+            })
+        }
         Err(source) => Err(unencodable::<T>(0, source)),
     }
 }
@@ -210,5 +245,6 @@ fn panicked(payload: Box<dyn Any + Send>) -> CodecError {
 }
 
 fn unencodable<T: Task>(index: usize, source: CodecError) -> Error {
+    let source = sending::complaint().map_or(source, CodecError::new);
     Error::Encode { task: T::NAME, index, part: Part::Argument, source }
 }

@@ -13,7 +13,6 @@ use crate::job::stream::{Next, Order, Stream};
 use crate::job::{Demand, Engine, Job, Rest, Until};
 use crate::options::Options;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
-use crate::transport::stock::Stock;
 
 /// Bytes that an eager call puts into one block.
 const BLOCK: usize = 24 << 10;
@@ -64,7 +63,7 @@ impl<'p> Options<'p> {
             Ok(options) => options,
             Err(error) => return Self::refuse(job, error),
         };
-        let block = match source::encode_one::<T>(&args, Some(self.pump.stock())) {
+        let block = match source::encode_one::<T>(&args, self.pump.home().number(), Some(self.pump.stock())) {
             Ok(block) => block,
             Err(error) => return Self::refuse(job, error),
         };
@@ -108,7 +107,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.gather(task, Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock()))
+        self.gather(task, self.source::<T, _, _>(items.into_iter(), OneArgument::from_argument))
     }
 
     /// [`Pool::starmap`](crate::Pool::starmap) with these options.
@@ -132,7 +131,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.gather(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock()))
+        self.gather(task, self.source::<T, _, _>(items.into_iter(), std::convert::identity))
     }
 
     /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
@@ -168,10 +167,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: OneArgument,
         I: IntoIterator<Item = Argument<'a, T>>,
     {
-        self.push_all(
-            task,
-            Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock()),
-        )
+        self.push_all(task, self.source::<T, _, _>(items.into_iter(), OneArgument::from_argument))
     }
 
     /// [`Pool::starmap_async`](crate::Pool::starmap_async) with these options. What they forbid is in the handle.
@@ -191,7 +187,7 @@ impl<'p> Options<'p> {
         T::Args<'a>: StarArguments,
         I: IntoIterator<Item = T::Args<'a>>,
     {
-        self.push_all(task, Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock()))
+        self.push_all(task, self.source::<T, _, _>(items.into_iter(), std::convert::identity))
     }
 
     /// Reads all items now, on this thread; workers start on the first ones meanwhile.
@@ -241,7 +237,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock());
+        let source = self.source::<T, _, _>(items.into_iter(), OneArgument::from_argument);
         self.lazily(task, source, Order::Input)
     }
 
@@ -266,7 +262,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = Argument<'a, T>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), OneArgument::from_argument, self.stock());
+        let source = self.source::<T, _, _>(items.into_iter(), OneArgument::from_argument);
         self.lazily(task, source, Order::Completion)
     }
 
@@ -290,7 +286,7 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock());
+        let source = self.source::<T, _, _>(items.into_iter(), std::convert::identity);
         self.lazily(task, source, Order::Input)
     }
 
@@ -314,12 +310,16 @@ impl<'p> Options<'p> {
         I: IntoIterator<Item = T::Args<'a>>,
         I::IntoIter: 'p,
     {
-        let source = Source::<T, _, _>::new(items.into_iter(), std::convert::identity, self.stock());
+        let source = self.source::<T, _, _>(items.into_iter(), std::convert::identity);
         self.lazily(task, source, Order::Completion)
     }
 
-    fn stock(&self) -> Stock {
-        self.pump.stock().clone()
+    fn source<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>>(
+        &self,
+        items: I,
+        to_args: F,
+    ) -> Source<T, I, F> {
+        Source::new(items, to_args, self.pump.home().number(), self.pump.stock().clone())
     }
 
     fn engine(&self) -> Arc<dyn Engine> {

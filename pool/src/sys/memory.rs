@@ -1,9 +1,11 @@
 //! Shared memory of a size that is fixed, and its protection.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use rustix::process::{Resource, getrlimit};
@@ -35,10 +37,7 @@ pub(crate) unsafe fn empty(start: *mut u8, len: usize) -> io::Result<()> {
 /// It is mapped once and unmapped again, because the library that maps it afterwards panics where it cannot. The
 /// answer is a moment old then.
 pub(crate) fn sealed(len: usize) -> io::Result<OwnedFd> {
-    // Beyond that limit the kernel does not only refuse, it sends a signal that ends the program.
-    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < len as u64) {
-        return Err(Errno::FBIG.into());
-    }
+    check_file_size(len)?;
     let file = memfd_create("pool", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     ftruncate(&file, len as u64)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
@@ -47,4 +46,105 @@ pub(crate) fn sealed(len: usize) -> io::Result<OwnedFd> {
     // SAFETY: this is the mapping of the line above, and nothing refers to it.
     unsafe { munmap(mapping, len) }?;
     Ok(file)
+}
+
+/// Makes shared memory that holds these bytes for good: nobody can change them any more, in whatever process.
+pub(crate) fn constant(bytes: &[u8]) -> io::Result<OwnedFd> {
+    check_file_size(bytes.len())?;
+    let mut file = File::from(memfd_create("pool-share", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    // Written and not mapped: where there is no memory, that is an error and no signal.
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, CONSTANT | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+/// The seals that make what lies in a file constant.
+const CONSTANT: SealFlags = SealFlags::WRITE.union(SealFlags::SHRINK);
+
+/// Beyond that limit the kernel does not only refuse, it sends a signal that ends the program.
+fn check_file_size(len: usize) -> io::Result<()> {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < len as u64 => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What [`constant`] made, mapped for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Constant {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the bytes are constant, so any thread may read them.
+unsafe impl Send for Constant {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Constant {}
+
+impl Constant {
+    /// Maps it, in whichever process the descriptor has come to.
+    pub(crate) fn map(file: BorrowedFd<'_>) -> io::Result<Self> {
+        if !fcntl_get_seals(file)?.contains(CONSTANT) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the memory is not sealed"));
+        }
+        let len = usize::try_from(fstat(file)?.st_size).map_err(|_| io::ErrorKind::InvalidData)?;
+        if len == 0 {
+            return Ok(Self { start: NonNull::dangling(), len });
+        }
+        // Not `SHARED`, which before Linux 6.7 asks for the right to write. As nobody writes, no page is ever copied.
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+        let start = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { start, len })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: that many bytes are mapped here until this is dropped; no process can change them or cut them off,
+        // because of the seals that `map` found.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Constant {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: this is the mapping that `map` made, and nothing borrows from it any more. Nothing can be done
+            // about an error.
+            let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_constant_cannot_be_written_to_cut_or_mapped_for_writing() {
+        let file = File::from(constant(b"for good").unwrap());
+        assert_eq!(Constant::map(file.as_fd()).unwrap().bytes(), b"for good");
+        let denied = [file.write_at(b"x", 0).map(drop), file.set_len(1), file.set_len(100)];
+        assert!(
+            denied.into_iter().all(|outcome| outcome.unwrap_err().kind() == io::ErrorKind::PermissionDenied)
+        );
+        let (flags, rights) = (MapFlags::SHARED, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: a new mapping overlaps nothing; and there is none.
+        let mapped = unsafe { mmap(std::ptr::null_mut(), 8, rights, flags, &file, 0) };
+        assert_eq!(mapped.unwrap_err(), Errno::PERM);
+    }
+
+    #[test]
+    fn nothing_is_constant_too() {
+        let file = constant(b"").unwrap();
+        assert_eq!(Constant::map(file.as_fd()).unwrap().bytes(), b"");
+    }
+
+    #[test]
+    fn memory_that_somebody_could_change_is_not_taken_for_constant() {
+        let file = sealed(4096).unwrap();
+        assert_eq!(Constant::map(file.as_fd()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -14,8 +14,10 @@ use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcShared
 use ipc_channel::{IpcError, TryRecvError};
 use serde::{Deserialize, Serialize};
 
+use super::envelope::Envelope;
 use crate::conditions::Conditions;
 use crate::handshake::Identity;
+use crate::share::original::Original;
 use crate::sys::{descriptors, socket};
 
 /// What an executed or forked helper process is told to do.
@@ -64,6 +66,8 @@ pub(crate) enum Parcel {
     Segment { id: u16, memory: IpcSharedMemory },
     /// Unmap it.
     Forget { id: u16 },
+    /// Map this for reading, and keep it under this id: a shared value.
+    Share { id: u64, memory: Envelope },
     /// The segment that was wanted cannot be had.
     Denied { reason: String },
 }
@@ -272,10 +276,16 @@ impl ParcelsOut {
     pub(crate) fn send(&self, parcel: Parcel) -> io::Result<()> {
         match parcel {
             Parcel::Segment { .. } => guarded(|| self.sender.send(parcel))?,
-            // What brings no memory takes no descriptor, and says that there is none.
-            Parcel::Room { .. } | Parcel::Forget { .. } | Parcel::Denied { .. } => self.sender.send(parcel),
+            // What brings no memory that the library would map takes no descriptor, and says that there is none.
+            Parcel::Room { .. } | Parcel::Forget { .. } | Parcel::Share { .. } | Parcel::Denied { .. } => {
+                self.sender.send(parcel)
+            }
         }
         .map_err(to_io)
+    }
+
+    pub(crate) fn send_share(&self, share: &Original) -> io::Result<()> {
+        self.send(Parcel::Share { id: share.id(), memory: Envelope::seal(share.file())? })
     }
 }
 

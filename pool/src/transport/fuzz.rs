@@ -116,7 +116,7 @@ impl Scene {
         let given = script.bytes(FrameHeader::SIZE);
         bytes[..given.len()].copy_from_slice(given);
         let mut header = FrameHeader::from_bytes(&bytes);
-        header.kind %= 12;
+        header.kind %= 13;
         let packs = header.shape % 4 == 0;
         header.shape = if packs { header.shape % 40 } else { 0 };
         header.count %= 8;

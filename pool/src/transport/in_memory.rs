@@ -12,6 +12,7 @@ use super::stock::Loan;
 use crate::body::{Items, Shape, append_entry};
 use crate::exit::LastPanic;
 use crate::frame::{FrameHeader, Kind, Status};
+use crate::share::original::Original;
 
 /// The driver's end.
 #[derive(Debug)]
@@ -179,6 +180,11 @@ impl Link for InMemoryLink {
         self.try_send(header, &body)
     }
 
+    fn try_share(&mut self, share: &Original) -> io::Result<bool> {
+        let header = FrameHeader { chunk: share.id(), ..FrameHeader::new(Kind::Share) };
+        self.try_send(header, &[]).map(|sent| sent.is_some())
+    }
+
     fn revoke(&mut self, sent: Sent) {
         self.shared().revoked.push(sent.0);
     }
@@ -202,6 +208,9 @@ impl Link for InMemoryLink {
     fn receive(&mut self, body: &mut Vec<u8>) -> Result<Option<FrameHeader>, Corrupt> {
         let Some(answer) = self.shared().answers.pop_front() else { return Ok(None) };
         let (header, bytes) = answer?;
+        if header.kind() == Some(Kind::Kept) {
+            return Ok(None);
+        }
         body.extend_from_slice(&bytes);
         Ok(Some(header))
     }

@@ -22,6 +22,7 @@ use crate::body::{Entries, EntryHeader, Shape};
 use crate::codec::ALIGN;
 use crate::exit::LastPanic;
 use crate::frame::{FrameHeader, Kind, Status};
+use crate::share::original::Original;
 use crate::sys::barrier;
 use crate::sys::clock::Nanos;
 
@@ -35,6 +36,8 @@ const LONGEST_END: Duration = Duration::from_secs(1);
 const MOST_FILLED: usize = 4;
 /// Bytes of a frame whose only item lies in a segment.
 const LENT_FRAME: usize = FrameHeader::SIZE + EntryHeader::SIZE;
+/// So many shared values may be on their way to a worker; each costs a descriptor, and room in the channel.
+const MOST_UNTAKEN: usize = 16;
 
 /// Where a frame that was sent lies, to revoke it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,13 @@ pub(crate) trait Link: Send {
 
     /// The same for an item that lies in a segment already, and stays there until it was answered.
     fn try_send_lent(&mut self, header: FrameHeader, item: &Loan) -> io::Result<Option<Sent>>;
+
+    /// Sends a shared value, without blocking and without waking anybody. False: it cannot be sent now.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for what this takes on this side.
+    fn try_share(&mut self, share: &Original) -> io::Result<bool>;
 
     /// Asks the worker to skip the items of that frame that it has not started.
     fn revoke(&mut self, sent: Sent);
@@ -131,6 +141,8 @@ pub(crate) struct RingLink {
     granted: Granted,
     /// The body of the last frame that was received, if it stays where it is.
     held: Option<Held>,
+    /// Shared values whose parcels the worker has not taken, oldest first.
+    untaken: VecDeque<u64>,
     /// Since when the worker takes no more parcels.
     broken: Option<Instant>,
     /// Since when it may wait for an answer that could not be sent.
@@ -197,6 +209,7 @@ impl RingLink {
             grants,
             granted,
             held: None,
+            untaken: VecDeque::new(),
             broken: None,
             unanswered: None,
         };
@@ -251,6 +264,13 @@ impl RingLink {
                     self.unanswered = self.broken;
                 }
             }
+            Some(Kind::Kept) => match self.untaken.pop_front() {
+                Some(id) if id == header.chunk => {}
+                due => {
+                    let due = due.map_or("none is".to_owned(), |due| format!("{due} is"));
+                    return Err(Corrupt(format!("it took shared value {}, where {due} due", header.chunk)));
+                }
+            },
             // It found out by itself that there is none.
             Some(Kind::GiveBack) if self.unanswered.is_some() => {}
             Some(Kind::GiveBack) => self.granted.take_back(header.first)?,
@@ -361,6 +381,27 @@ impl Link for RingLink {
         self.args.write(at + FrameHeader::SIZE as u64, &entry.to_bytes());
         self.args.publish(end);
         Ok(Some(Sent(at)))
+    }
+
+    fn try_share(&mut self, share: &Original) -> io::Result<bool> {
+        if self.broken.is_some() || self.untaken.len() >= MOST_UNTAKEN {
+            return Ok(false);
+        }
+        let Some(at) = self.args.reserve(FrameHeader::SIZE) else { return Ok(false) };
+        if let Err(error) = self.parcels.send_share(share) {
+            // The worker is gone, and its end will be reported; what it should have had goes elsewhere.
+            return if is_gone(&error) {
+                self.broken.get_or_insert_with(Instant::now);
+                Ok(false)
+            } else {
+                Err(error)
+            };
+        }
+        let header = FrameHeader { chunk: share.id(), ..FrameHeader::new(Kind::Share) };
+        self.args.write(at, &header.to_bytes());
+        self.args.publish(at + FrameHeader::SIZE as u64);
+        self.untaken.push_back(share.id());
+        Ok(true)
     }
 
     fn revoke(&mut self, sent: Sent) {

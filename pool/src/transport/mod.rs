@@ -5,6 +5,7 @@ pub(crate) mod bell;
 pub(crate) mod control;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod envelope;
 #[cfg(test)]
 pub(crate) mod in_memory;
 pub(crate) mod last_words;

@@ -5,11 +5,12 @@
 //! seal the size, but only where that was provided for when the memory was made. ipc-channel does not provide for it, and it
 //! takes foreign memory only out of a message. So this sends itself one.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
-use ipc_channel::ipc::IpcSharedMemory;
+use ipc_channel::ipc::{IpcReceiver, IpcSender, IpcSharedMemory};
 use ipc_channel::platform::{self, OsIpcSender};
 
 use super::control::guarded;
@@ -59,12 +60,32 @@ fn message() -> Vec<u8> {
     [&LEN.to_ne_bytes()[..], &BODY.len().to_ne_bytes(), &BODY].concat()
 }
 
-/// The descriptor of a sender. Nothing but its `Debug` tells.
-fn descriptor_of(sender: &OsIpcSender) -> Option<BorrowedFd<'_>> {
-    let text = format!("{sender:?}");
-    let number =
-        text.strip_prefix("OsIpcSender { fd: SharedFileDescriptor(")?.strip_suffix(") }")?.parse().ok()?;
-    // SAFETY: the sender, which is borrowed as long, says that this is its descriptor.
+/// One of ipc-channel's ends of a channel. Nothing but its `Debug` tells its descriptor.
+pub(super) trait End: fmt::Debug {
+    /// What comes before and after the number.
+    const WORDS: (&'static str, &'static str);
+}
+
+impl End for OsIpcSender {
+    const WORDS: (&'static str, &'static str) = ("OsIpcSender { fd: SharedFileDescriptor(", ") }");
+}
+
+impl End for IpcSender<()> {
+    const WORDS: (&'static str, &'static str) =
+        ("IpcSender { os_sender: OsIpcSender { fd: SharedFileDescriptor(", ") }, phantom: PhantomData<()> }");
+}
+
+impl End for IpcReceiver<()> {
+    const WORDS: (&'static str, &'static str) =
+        ("IpcReceiver { os_receiver: OsIpcReceiver { fd: Cell { value: ", " } }, phantom: PhantomData<()> }");
+}
+
+/// The descriptor of an end of a channel.
+pub(super) fn descriptor_of<E: End>(end: &E) -> Option<BorrowedFd<'_>> {
+    let text = format!("{end:?}");
+    let (before, after) = E::WORDS;
+    let number = text.strip_prefix(before)?.strip_suffix(after)?.parse().ok()?;
+    // SAFETY: the end, which is borrowed as long, says that this is its descriptor.
     Some(unsafe { BorrowedFd::borrow_raw(number) })
 }
 

@@ -11,10 +11,12 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::control::{Parcel, ParcelsIn, ParcelsOut};
+use super::envelope::Envelope;
 use super::layout::Holds;
 use super::region::Region;
 use super::ring::{Corrupt, Position};
@@ -164,6 +166,8 @@ impl From<Corrupt> for Missing {
 #[derive(Debug, Default)]
 pub(crate) struct Mapped {
     by_id: HashMap<u16, Region>,
+    /// Shared values that came and were not asked for yet.
+    shares: Vec<(u64, Envelope)>,
 }
 
 impl Mapped {
@@ -179,6 +183,22 @@ impl Mapped {
     /// What segments there are is not known afterwards.
     pub(crate) fn find(&mut self, id: u16, len: usize, parcels: &ParcelsIn) -> Result<&Region, Missing> {
         // A parcel may replace what we have under this id, so those that wait come first.
+        match self.unpack(parcels) {
+            Err(Missing::Corrupt) if self.by_id.contains_key(&id) => {}
+            outcome => outcome?,
+        }
+        Ok(checked(self.by_id.get(&id), id, len)?)
+    }
+
+    /// Takes a shared value that was sent out of its parcel.
+    pub(crate) fn take_share(&mut self, id: u64, parcels: &ParcelsIn) -> Result<OwnedFd, Missing> {
+        self.unpack(parcels)?;
+        let place = self.shares.iter().position(|(found, _)| *found == id).ok_or(Missing::Corrupt)?;
+        self.shares.swap_remove(place).1.open().map_err(|_| Missing::Corrupt)
+    }
+
+    /// Takes what is in the channel.
+    fn unpack(&mut self, parcels: &ParcelsIn) -> Result<(), Missing> {
         loop {
             match parcels.take() {
                 Ok(Parcel::Room { len }) => match memory::sealed(len) {
@@ -198,13 +218,12 @@ impl Mapped {
                 Ok(Parcel::Forget { id }) => {
                     self.by_id.remove(&id);
                 }
+                Ok(Parcel::Share { id, memory }) => self.shares.push((id, memory)),
                 Ok(Parcel::Denied { .. }) => unreachable!("the parent was not asked for these"),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) if self.by_id.contains_key(&id) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(_) => return Err(Missing::Corrupt),
             }
         }
-        Ok(checked(self.by_id.get(&id), id, len)?)
     }
 }
 

@@ -5,6 +5,7 @@
 //! parent a cache miss, and if this process dies the parent finds what was committed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
@@ -126,6 +127,15 @@ impl Inbox {
         }
     }
 
+    /// Takes the shared value that a frame speaks of.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be received. This end of the link is of no more use then.
+    pub(crate) fn take_share(&mut self, id: u64) -> Result<OwnedFd, Missing> {
+        self.mapped.take_share(id, &self.parcels)
+    }
+
     /// The items of a frame, in place.
     #[inline]
     pub(crate) fn items(&self, front: &Front) -> impl Iterator<Item = &[u8]> {
@@ -239,6 +249,14 @@ impl Outbox {
     pub(crate) fn send(&mut self, kind: Kind, status: Status, bytes: &mut Vec<u8>) {
         self.put(FrameHeader::new(kind), status, bytes);
         self.publish();
+    }
+
+    /// Says that the parcel with a shared value was taken.
+    pub(crate) fn say_kept(&mut self, id: u64) {
+        self.publish();
+        let Self { results, own, parent, grants, .. } = self;
+        let mut asking = Asking { results, own, parent, grants, is_cut_off: false };
+        asking.say(FrameHeader { chunk: id, ..FrameHeader::new(Kind::Kept) });
     }
 
     /// Says that a chunk comes next. What the parent wants skipped is to be looked at after this.
@@ -549,7 +567,7 @@ impl Supply for Asking<'_> {
                 self.give_back(id);
                 Err(error)
             }
-            Some(Ok(Parcel::Room { .. } | Parcel::Forget { .. })) | None => {
+            Some(Ok(Parcel::Room { .. } | Parcel::Forget { .. } | Parcel::Share { .. })) | None => {
                 unreachable!("such an answer is not sent")
             }
         }

@@ -1,9 +1,10 @@
 //! The one place that calls user code in a worker.
 
-use crate::codec::{self, Room};
+use crate::codec::{self, CodecError, Room};
 use crate::frame::Status;
 use crate::handshake::{self, PanicReport};
 use crate::registry::{Call, Run, Stage};
+use crate::share::sending;
 use crate::sys::process;
 use crate::worker::panics;
 
@@ -26,7 +27,7 @@ pub(crate) fn run_item(
     end_child(generation);
     match outcome {
         Ok(()) => Status::Ok,
-        Err(error) => fail(*stage, &error.to_string(), out),
+        Err(error) => fail(*stage, &reason_of(&error), out),
     }
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
     end_child(generation);
     match outcome {
         Err(report) => panicked(stage, &report, out),
-        Ok(Err(error)) => fail(stage, &error.to_string(), out),
+        Ok(Err(error)) => fail(stage, &reason_of(&error), out),
         Ok(Ok(())) => match complaint {
             None => Status::Ok,
             Some(complaint) => {
@@ -52,12 +53,25 @@ pub(crate) fn run_once(run: Run, item: &[u8], out: &mut Vec<u8>) -> Status {
     }
 }
 
+/// Drops what holds a value of the user's.
+#[cold]
+pub(crate) fn drop_value<T>(value: T) {
+    // What its `drop` panics with concerns no item.
+    let _ = panics::catch(|| drop(value));
+}
+
 /// Ends a child that a task forked and did not end: it shares the link, which has one worker.
 #[inline]
 pub(crate) fn end_child(generation: u32) {
     if !process::is_generation(generation) {
         process::exit_at_once(handshake::EXIT_FORKED);
     }
+}
+
+/// Why something could not be decoded or encoded.
+#[cold]
+fn reason_of(error: &CodecError) -> String {
+    sending::complaint().unwrap_or_else(|| error.to_string())
 }
 
 #[cold]

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::mem::ManuallyDrop;
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use crate::codec;
@@ -10,6 +11,7 @@ use crate::frame::{FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
+use crate::share::{Memory, kept};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
 use crate::transport::worker_link::{self, Inbox, Missing, Outbox};
@@ -113,6 +115,13 @@ impl Worker {
                         return handshake::EXIT_NO_PARENT;
                     }
                 }
+                Some(Kind::Share) => {
+                    let id = front.header.chunk;
+                    let Ok(file) = self.inbox.take_share(id) else { return handshake::EXIT_NO_LINK };
+                    kept::keep(id, Memory::map(file.as_fd()));
+                    self.outbox.say_kept(id);
+                }
+                Some(Kind::Forget) => run::drop_value(kept::forget(front.header.chunk)),
                 Some(Kind::Exit) => {
                     // Nobody waits for what the finalizer has to say.
                     self.run_once(&front);
