@@ -55,6 +55,7 @@ modules! {
     plain
     program_end
     retries
+    share
     start_methods
     stubborn
     tasks

@@ -44,6 +44,7 @@ mod parent_death;
 mod plain;
 mod program_end;
 mod retries;
+mod share;
 mod start_methods;
 mod stubborn;
 mod tasks;

@@ -81,6 +81,11 @@ pub fn resident_bytes() -> usize {
     status_field("VmRSS:")
 }
 
+/// Resident memory of this process that is neither a file's nor shared, in bytes.
+pub fn anonymous_bytes() -> usize {
+    status_field("RssAnon:")
+}
+
 /// The most resident memory that this process had since [`reset_peak`], in bytes.
 pub fn peak_bytes() -> usize {
     status_field("VmHWM:")
