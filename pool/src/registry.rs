@@ -76,6 +76,7 @@ impl<'f, 'w> Call<'f, 'w> {
     }
 
     /// Says that it is over.
+    #[inline]
     pub(crate) fn finish(&mut self) -> Result<(), CodecError> {
         self.output.finish()
     }
