@@ -1,4 +1,4 @@
-"""Python's process pools do the work of `src/rivals/work.rs` and time it.
+"""Python's process pools do the work of `src/rivals/work` and time it.
 
     python3 rivals.py SYSTEM WORKERS
 
@@ -8,25 +8,20 @@ answered by one line: `ok SECONDS...`, one figure for each row of that work, or 
 here, so what the interpreter needs to start is not in them.
 """
 
-import array
-import collections
-import concurrent.futures
-import importlib.metadata
-import multiprocessing
-import multiprocessing.forkserver
-import platform
 import sys
+import threading
 import time
 
-from tasks import echo, last_number, square
+import durations
+import image
+import payloads
+import prefixes
+import tasks
+from systems import SYSTEMS, NotOffered
+from tasks import square
 
 MAP_CHUNK = 10_000
 IMAP_CHUNK = 1_000
-MIB = 1 << 20
-
-
-class NotOffered(Exception):
-    """The system has no such call."""
 
 
 def quantile(ordered, part):
@@ -37,177 +32,17 @@ def middle(samples):
     return quantile(sorted(samples), 0.5)
 
 
-class Pool:
-    """multiprocessing.Pool with the platform's default start method."""
-
-    version = f"multiprocessing.Pool of Python {platform.python_version()}, {multiprocessing.get_start_method()}"
-
-    def __init__(self, workers):
-        self.workers = workers
-        self.pool = multiprocessing.Pool(workers)
-
-    def apply(self, task, arg):
-        return self.pool.apply(task, (arg,))
-
-    def apply_async(self, items):
-        handles = [self.pool.apply_async(square, (x,)) for x in range(items)]
-        for handle in handles:
-            handle.get()
-
-    def map(self, items, chunk):
-        assert len(self.pool.map(square, range(items), chunksize=chunk)) == items
-
-    def imap(self, items, chunk):
-        drain(self.pool.imap(square, range(items), chunksize=chunk or 1))
-
-    def imap_unordered(self, items):
-        drain(self.pool.imap_unordered(square, range(items)))
-
-    def start(self, method):
-        if method == "forkserver":
-            # A server that is there already would be half of the work done.
-            multiprocessing.forkserver._forkserver._stop()
-        context = multiprocessing.get_context(method)
-        start = time.perf_counter()
-        pool = context.Pool(self.workers)
-        assert pool.apply(square, (3,)) == 9
-        took = time.perf_counter() - start
-        pool.terminate()
-        pool.join()
-        return took
-
-    def replace(self):
-        raise NotOffered("the call in hand never returns")
-
-
-class Executor:
-    """concurrent.futures.ProcessPoolExecutor with the platform's default start method."""
-
-    version = f"ProcessPoolExecutor of Python {platform.python_version()}, {multiprocessing.get_start_method()}"
-
-    def __init__(self, workers):
-        self.workers = workers
-        self.pool = self.make(workers)
-
-    def make(self, workers):
-        return concurrent.futures.ProcessPoolExecutor(workers)
-
-    def apply(self, task, arg):
-        return self.pool.submit(task, arg).result()
-
-    def apply_async(self, items):
-        for future in [self.pool.submit(square, x) for x in range(items)]:
-            future.result()
-
-    def map(self, items, chunk):
-        assert len(list(self.pool.map(square, range(items), chunksize=chunk or 1))) == items
-
-    def imap(self, items, chunk):
-        drain(self.pool.map(square, range(items), chunksize=chunk or 1))
-
-    def imap_unordered(self, items):
-        futures = [self.pool.submit(square, x) for x in range(items)]
-        drain(future.result() for future in concurrent.futures.as_completed(futures))
-
-    def start(self, method):
-        if method == "forkserver":
-            multiprocessing.forkserver._forkserver._stop()
-        context = multiprocessing.get_context(method)
-        start = time.perf_counter()
-        pool = concurrent.futures.ProcessPoolExecutor(self.workers, mp_context=context)
-        assert pool.submit(square, 3).result() == 9
-        took = time.perf_counter() - start
-        pool.shutdown()
-        return took
-
-    def replace(self):
-        raise NotOffered("the next call fails")
-
-
-class Loky(Executor):
-    """loky's reusable executor's class, with its default start method."""
-
-    def __init__(self, workers):
-        import loky
-
-        Loky.version = f"loky {loky.__version__}"
-        self.loky = loky
-        super().__init__(workers)
-
-    def make(self, workers):
-        return self.loky.ProcessPoolExecutor(workers)
-
-    def start(self, method):
-        # Its default, `loky`, starts a fresh interpreter for every worker, as `spawn` does.
-        if method != "spawn":
-            raise NotOffered("starts as `spawn` does")
-        start = time.perf_counter()
-        pool = self.make(self.workers)
-        assert pool.submit(square, 3).result() == 9
-        took = time.perf_counter() - start
-        pool.shutdown()
-        return took
-
-
-class Mpire:
-    """mpire's WorkerPool with the platform's default start method; its workers are kept between calls."""
-
-    def __init__(self, workers):
-        import mpire
-
-        Mpire.version = f"mpire {importlib.metadata.version('mpire')}"
-        self.mpire = mpire
-        self.workers = workers
-        self.pool = mpire.WorkerPool(workers, keep_alive=True)
-        # Calls of different kinds on one kept pool fail with errors of its own.
-        self.single = mpire.WorkerPool(workers, keep_alive=True)
-        self.unordered = mpire.WorkerPool(workers, keep_alive=True)
-
-    def apply(self, task, arg):
-        return self.single.apply(task, (arg,))
-
-    def apply_async(self, items):
-        for handle in [self.single.apply_async(square, (x,)) for x in range(items)]:
-            handle.get()
-
-    def map(self, items, chunk):
-        assert len(self.pool.map(square, range(items), chunk_size=chunk)) == items
-
-    def imap(self, items, chunk):
-        drain(self.pool.imap(square, range(items), chunk_size=chunk))
-
-    def imap_unordered(self, items):
-        drain(self.unordered.imap_unordered(square, range(items)))
-
-    def start(self, method):
-        if method == "forkserver":
-            # Its processes hang when the server they share is started anew.
-            raise NotOffered("not measured")
-        start = time.perf_counter()
-        pool = self.mpire.WorkerPool(self.workers, start_method=method, keep_alive=True)
-        assert pool.apply(square, (3,)) == 9
-        took = time.perf_counter() - start
-        pool.terminate()
-        return took
-
-    def replace(self):
-        raise NotOffered("the next call fails")
-
-
-def drain(results):
-    collections.deque(results, maxlen=0)
-
-
-def timed(work, items):
+def seconds(work):
     start = time.perf_counter()
     work()
-    return [(time.perf_counter() - start) / items]
+    return time.perf_counter() - start
 
 
-def each(call, items):
+def each(call, items, between=lambda: None):
     """The times of single calls, in order of length."""
     samples = []
     for x in range(items):
+        between()
         start = time.perf_counter()
         call(x)
         samples.append(time.perf_counter() - start)
@@ -215,42 +50,98 @@ def each(call, items):
     return samples
 
 
+def single(system, items, between=lambda: None):
+    samples = each(lambda x: system.apply(square, x), items, between)
+    return [quantile(samples, 0.5), quantile(samples, 0.99)]
+
+
+def payload(system, name, kibibytes, items):
+    data = payloads.make(name, kibibytes)
+    task = tasks.last if name.endswith("_in") else tasks.echo
+    return [middle(each(lambda _: system.apply(task, data), items)) / max(kibibytes >> 10, 1)]
+
+
+def submit_from(system, threads, items):
+    share = max(items // threads, 1)
+    all_threads = [threading.Thread(target=system.apply_async, args=(share,)) for _ in range(threads)]
+    start = time.perf_counter()
+    for thread in all_threads:
+        thread.start()
+    for thread in all_threads:
+        thread.join()
+    return [(time.perf_counter() - start) / (share * threads)]
+
+
+def convolve(system, items):
+    try:
+        filters = image.filters(items)
+    except ImportError:
+        raise NotOffered("needs numpy") from None
+    return [seconds(lambda: system.convolve(filters)) / items]
+
+
+def count_prefixes(system, items):
+    documents = [prefixes.document(number) for number in range(items)]
+    return [seconds(lambda: system.prefixes(documents)) / items]
+
+
+# Work whose figure is the time an item.
+SMALL = {
+    "apply_async": lambda system, items: system.apply_async(items),
+    "map": lambda system, items: system.map(items, None),
+    "map_chunks": lambda system, items: system.map(items, MAP_CHUNK),
+    "map_one": lambda system, items: system.map(items, 1),
+    "imap": lambda system, items: system.imap(items, None),
+    "imap_chunks": lambda system, items: system.imap(items, IMAP_CHUNK),
+    "imap_unordered": lambda system, items: system.imap_unordered(items),
+}
+
+# Work whose figure is the time of all of it.
+WHOLE = {
+    "skewed": lambda system, items: system.map_uneven(tasks.work_for, durations.skewed(items)),
+    "sawtooth": lambda system, items: system.map_uneven(tasks.work_for, durations.sawtooth(items)),
+    "concurrent_imap": lambda system, items: system.concurrent_imap(items),
+}
+
+
 def measure(system, work, items):
     name, _, parameter = work.partition(":")
+    if name in SMALL:
+        return [seconds(lambda: SMALL[name](system, items)) / items]
+    if name in WHOLE:
+        return [seconds(lambda: WHOLE[name](system, items))]
     if name == "apply":
-        samples = each(lambda x: system.apply(square, x), items)
-        return [quantile(samples, 0.5), quantile(samples, 0.99)]
-    if name == "apply_async":
-        return timed(lambda: system.apply_async(items), items)
-    if name == "map":
-        return timed(lambda: system.map(items, None), items)
-    if name == "map_chunks":
-        return timed(lambda: system.map(items, MAP_CHUNK), items)
-    if name == "map_one":
-        return timed(lambda: system.map(items, 1), items)
-    if name == "imap":
-        return timed(lambda: system.imap(items, None), items)
-    if name == "imap_chunks":
-        return timed(lambda: system.imap(items, IMAP_CHUNK), items)
-    if name == "imap_unordered":
-        return timed(lambda: system.imap_unordered(items), items)
-    if name in ("bytes", "numbers", "numbers_in"):
-        mebibytes = int(parameter)
-        size = mebibytes * MIB
-        data = b"\1" * size if name == "bytes" else array.array("d", [1.0]) * (size // 8)
-        task = last_number if name == "numbers_in" else echo
-        return [middle(each(lambda _: system.apply(task, data), items)) / mebibytes]
+        return single(system, items)
+    if name == "apply_paused":
+        return single(system, items, lambda: time.sleep(0.001))
+    if name in ("bytes", "bytes_in", "numbers", "numbers_in", "strings", "nested"):
+        return payload(system, name, int(parameter), items)
     if name == "start":
         return [middle([system.start(parameter) for _ in range(items)])]
     if name == "replace":
         return system.replace()
+    if name == "sleep":
+        # All workers are there before time is taken.
+        system.sleep([1] * 10)
+        return [seconds(lambda: system.sleep([int(parameter)] * items))]
+    if name == "convolve":
+        return convolve(system, items)
+    if name == "prefixes":
+        return count_prefixes(system, items)
+    if name == "workers":
+        return [system.workers_map(int(parameter), items)]
+    if name == "items":
+        if items > system.most_items:
+            raise NotOffered("not measured")
+        return [seconds(lambda: system.map(items, None)) / items]
+    if name == "submitters":
+        return submit_from(system, int(parameter), items)
     raise NotOffered("unknown work")
 
 
 def main():
-    makers = {"pool": Pool, "executor": Executor, "loky": Loky, "mpire": Mpire}
     try:
-        system = makers[sys.argv[1]](int(sys.argv[2]))
+        system = SYSTEMS[sys.argv[1]](int(sys.argv[2]))
     except ImportError as error:
         print(f"missing {error}", flush=True)
         return

@@ -98,6 +98,10 @@ impl Python {
 }
 
 impl System for Python {
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
     fn name(&self) -> String {
         self.title.to_owned()
     }

@@ -24,6 +24,17 @@ pub(super) fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted[low] + (sorted[high] - sorted[low]) * (at - at.floor())
 }
 
+/// The middle one of samples that are sorted and not empty.
+pub(super) fn middle(sorted: &[f64]) -> f64 {
+    quantile(sorted, 0.5)
+}
+
+/// The middle one of samples in any order.
+pub(super) fn sorted_middle(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    middle(&samples)
+}
+
 /// A time in the unit that suits it.
 pub(super) fn human(seconds: f64) -> String {
     let (scale, unit) = unit(seconds);

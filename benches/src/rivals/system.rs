@@ -1,9 +1,12 @@
 //! What is compared: everything that can do the work and time it.
 
-use super::work::{Effort, Pace, Work};
+use super::work::{Effort, Kind, Pace, Work};
 
 /// One system under measurement. It keeps its pool from one measurement to the next.
 pub(super) trait System {
+    /// Its name in the program.
+    fn key(&self) -> &'static str;
+
     /// The head of its column.
     fn name(&self) -> String;
 
@@ -19,6 +22,8 @@ pub(super) trait System {
 
     /// Items for this work.
     fn items(&self, work: &Work, effort: Effort) -> usize {
+        let is_given = matches!(work.kind, Kind::Items { .. } | Kind::ConcurrentImap | Kind::Prefixes);
+        let effort = if is_given { Effort::Full } else { effort };
         work.size.items(self.pace(work), effort)
     }
 }
