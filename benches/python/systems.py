@@ -219,7 +219,7 @@ class Loky(Executor):
 class Mpire:
     """mpire's WorkerPool with the platform's default start method; its workers are kept between calls."""
 
-    most_items = 1_000_000
+    most_items = 10_000
 
     def __init__(self, workers):
         import mpire

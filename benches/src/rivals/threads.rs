@@ -13,7 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::stats::{middle, quantile, sorted_middle};
 use super::system::System;
 use super::work::prefixes::Prefixes;
-use super::work::{Kind, Pace, Payload, SLEEPERS, Work, durations, image, payloads, prefixes};
+use super::work::{Kind, Pace, Payload, SLEEPERS, Work, calls_of, durations, image, payloads, prefixes};
 use crate::tasks;
 
 /// A pool of threads.
@@ -103,7 +103,8 @@ impl System for Rayon {
             Kind::Apply => return Ok(self.single(items, || {})),
             Kind::ApplyPaused => return Ok(self.single(items, || thread::sleep(Duration::from_millis(1)))),
             Kind::ApplyAsync => timed(items, || self.submit(items)),
-            Kind::Map | Kind::Items { .. } => map(pool, 1),
+            Kind::Map => map(pool, 1),
+            Kind::Items { .. } => sorted_middle((0..calls_of(items)).map(|_| map(pool, 1)).collect()),
             Kind::MapChunks => map(pool, super::work::MAP_CHUNK),
             // Its items are taken one by one, and given back by nobody in particular.
             Kind::MapOne => timed(items, || {

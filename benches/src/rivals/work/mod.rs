@@ -119,6 +119,11 @@ pub(super) const CONCURRENT_CHUNK: usize = 10;
 /// Workers of the pools that sleep.
 pub(super) const SLEEPERS: usize = 5;
 
+/// How often a call with so many items is repeated, so that one that is short is not judged by its first time.
+pub(super) fn calls_of(items: usize) -> usize {
+    (10_000 / items).clamp(1, 100)
+}
+
 impl Size {
     pub(super) fn items(self, pace: Pace, effort: Effort) -> usize {
         let items = match pace {
