@@ -149,6 +149,11 @@ fn processes(book: &Book) -> Vec<Check> {
     const IDLE: &str = "idle pool";
     const WAITING: &str = "waiting";
     let excess = |row: &str| book.median(&format!("excess:{row}"), LIMIT);
+    let over_threads = |millis: &str| {
+        let threads = book.median(&format!("sleepers:{millis}"), LIMIT).map(|excess| excess + 1.0);
+        let ours = excess(&format!("sleep:{millis}")).map(|excess| excess + 1.0);
+        ratio(ours, threads).map(|ratio| ratio - 1.0)
+    };
     vec![
         at_most(
             START,
@@ -167,7 +172,9 @@ fn processes(book: &Book) -> Vec<Check> {
         at_most(UNEVEN, "skewed: over the ideal", Part, excess("skewed"), 0.05),
         at_most(UNEVEN, "sawtooth: over the ideal", Part, excess("sawtooth"), 0.05),
         at_most(UNEVEN, "sleeps of 10 ms: over the ideal", Part, excess("sleep:10"), 0.01),
+        at_most(UNEVEN, "the same: over five bare threads", Part, over_threads("10"), 0.01),
         at_most(UNEVEN, "sleeps of 100 ms: over the ideal", Part, excess("sleep:100"), 0.01),
+        at_most(UNEVEN, "the same: over five bare threads", Part, over_threads("100"), 0.01),
         at_most(IDLE, "CPU time a second", Seconds, book.limit("idle_cpu"), 0.0),
         at_most(
             IDLE,

@@ -43,6 +43,9 @@ pub(super) const LIMITS: &[Limit] = &[
     limit("futex_paused", "the same with pauses of 1 ms", |less| {
         turns::between_processes(Turns::PausedFutex, 400 / less, Places::Free)
     }),
+    limit("futex_paused_cores", "the same with pauses of 1 ms, on two cores", |less| {
+        turns::between_processes(Turns::PausedFutex, 400 / less, Places::Pinned)
+    }),
     limit("park", "park and unpark: hand over to the next of 64 threads", |less| turns::token(40_000 / less)),
     limit("ipc", "ipc-channel, a number there and back", |less| turns::ipc_round_trip(5_000 / less)),
     limit("codec", "encode, copy, decode on both ways, 1,000,000 squares in one thread, an item", |less| {
