@@ -5,4 +5,8 @@ pub(super) fn sentence(row: &str) -> Option<&'static str> {
     SENTENCES.iter().find(|(key, _)| *key == row).map(|(_, sentence)| *sentence)
 }
 
-const SENTENCES: &[(&str, &str)] = &[];
+const SENTENCES: &[(&str, &str)] = &[(
+    "sleep:1",
+    "Items of a millisecond go to workers one by one, so that a long one holds up no other; each begins with a wake-up of \
+     its worker, some tens of microseconds (the limit with pauses, on two cores). multiprocessing.Pool hands out 25 at a time.",
+)];

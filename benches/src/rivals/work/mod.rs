@@ -121,7 +121,7 @@ pub(super) const SLEEPERS: usize = 5;
 
 /// How often a call with so many items is repeated, so that one that is short is not judged by its first time.
 pub(super) fn calls_of(items: usize) -> usize {
-    (10_000 / items).clamp(1, 100)
+    (100_000 / items).clamp(1, 100)
 }
 
 impl Size {

@@ -23,10 +23,13 @@ pub(crate) fn document(number: usize) -> Vec<u8> {
     bytes
 }
 
+/// A beginning: its length and its bytes, with zeros behind them.
+type Prefix = (u8, [u8; BYTES - 1]);
+
 /// How often each beginning was seen.
 #[derive(Debug, Default)]
 pub(crate) struct Prefixes {
-    counts: HashMap<Vec<u8>, u32>,
+    counts: HashMap<Prefix, u32>,
 }
 
 impl Prefixes {
@@ -34,18 +37,16 @@ impl Prefixes {
     pub(crate) fn add(&mut self, document: &[u8]) {
         for word in document.chunks(BYTES) {
             for len in 1..word.len() {
-                match self.counts.get_mut(&word[..len]) {
-                    Some(count) => *count += 1,
-                    None => {
-                        self.counts.insert(word[..len].to_vec(), 1);
-                    }
-                }
+                let mut prefix = [0; BYTES - 1];
+                prefix[..len].copy_from_slice(&word[..len]);
+                *self.counts.entry((len as u8, prefix)).or_default() += 1;
             }
         }
     }
 
     /// Those that were seen more than three times.
     pub(crate) fn popular(self) -> HashSet<Vec<u8>> {
-        self.counts.into_iter().filter(|(_, count)| *count > 3).map(|(prefix, _)| prefix).collect()
+        let popular = self.counts.into_iter().filter(|(_, count)| *count > 3);
+        popular.map(|((len, prefix), _)| prefix[..usize::from(len)].to_vec()).collect()
     }
 }
