@@ -149,6 +149,8 @@ fn processes(book: &Book) -> Vec<Check> {
     const IDLE: &str = "idle pool";
     const WAITING: &str = "waiting";
     let excess = |row: &str| book.median(&format!("excess:{row}"), LIMIT);
+    // Where others use the CPUs, too, nobody gets near the ideal.
+    let over_rayon = |row| ratio(book.ours(row), book.median(row, "rayon")).map(|ratio| ratio - 1.0);
     let over_threads = |millis: &str| {
         let threads = book.median(&format!("sleepers:{millis}"), LIMIT).map(|excess| excess + 1.0);
         let ours = excess(&format!("sleep:{millis}")).map(|excess| excess + 1.0);
@@ -170,7 +172,9 @@ fn processes(book: &Book) -> Vec<Check> {
             3.0,
         ),
         at_most(UNEVEN, "skewed: over the ideal", Part, excess("skewed"), 0.05),
+        at_most(UNEVEN, "the same: over rayon's threads", Part, over_rayon("skewed"), 0.05),
         at_most(UNEVEN, "sawtooth: over the ideal", Part, excess("sawtooth"), 0.05),
+        at_most(UNEVEN, "the same: over rayon's threads", Part, over_rayon("sawtooth"), 0.05),
         at_most(UNEVEN, "sleeps of 10 ms: over the ideal", Part, excess("sleep:10"), 0.01),
         at_most(UNEVEN, "the same: over five bare threads", Part, over_threads("10"), 0.01),
         at_most(UNEVEN, "sleeps of 100 ms: over the ideal", Part, excess("sleep:100"), 0.01),
