@@ -29,6 +29,13 @@ pub(super) fn describe() -> Vec<String> {
     ]
 }
 
+/// The version of a crate that is built in.
+pub(super) fn version_of(name: &str) -> &'static str {
+    const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+    let package = LOCK.split("[[package]]").find(|package| package.contains(&format!("name = \"{name}\"\n")));
+    package.and_then(|package| package.split('"').nth(3)).unwrap_or("of unknown version")
+}
+
 fn field(text: &str, key: &str) -> String {
     let line = text.lines().find(|line| line.starts_with(key));
     line.and_then(|line| line.split_once(':')).map_or("unknown", |(_, value)| value.trim()).to_owned()
@@ -38,4 +45,14 @@ fn first_line(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_what_is_built_in_is_known() {
+        assert!(version_of("rayon").starts_with("1."), "{}", version_of("rayon"));
+    }
 }

@@ -122,9 +122,11 @@ fn systems(options: &Options, head: &mut Vec<String>) -> Result<Vec<Box<dyn Syst
         }
     }
     if options.includes("procspawn") {
+        head.push(format!("Rival: procspawn {}", machine::version_of("procspawn")));
         systems.push(Box::new(Procspawn::new(options.workers)?));
     }
     if options.includes("rayon") {
+        head.push(format!("Bound: rayon {}", machine::version_of("rayon")));
         systems.push(Box::new(Rayon::new(options.workers)?));
     }
     systems.push(Box::new(PlainLoop { workers: options.workers }));
