@@ -24,6 +24,8 @@ from tasks import square
 
 MAP_CHUNK = 10_000
 IMAP_CHUNK = 1_000
+# KiB of the constant that all items use.
+CONSTANT = 195_313
 
 
 def quantile(ordered, part):
@@ -84,6 +86,18 @@ def convolve(system, items):
     return [seconds(lambda: system.convolve(filters)) / items]
 
 
+def constant(system, items):
+    """From the value in hand to the first result, for a MiB; then an item, in few chunks where that can be said."""
+    numbers = payloads.make("numbers", CONSTANT)
+    start = time.perf_counter()
+    pool, run = system.with_constant(numbers)
+    with pool:
+        run(1)
+        first = time.perf_counter() - start
+        run(100)
+        return [first / (CONSTANT >> 10), seconds(lambda: run(items)) / items]
+
+
 def count_prefixes(system, items):
     documents = [prefixes.document(number) for number in range(items)]
     return [seconds(lambda: system.prefixes(documents)) / items]
@@ -130,6 +144,8 @@ def measure(system, work, items):
         return [seconds(lambda: system.sleep([int(parameter)] * items))]
     if name == "convolve":
         return convolve(system, items)
+    if name == "constant":
+        return constant(system, items)
     if name == "prefixes":
         return count_prefixes(system, items)
     if name == "workers":

@@ -101,6 +101,10 @@ class Pool:
         with multiprocessing.Pool(self.workers) as pool:
             drain(pool.imap(functools.partial(tasks.convolve, picture), filters))
 
+    def with_constant(self, numbers):
+        pool = multiprocessing.Pool(self.workers, tasks.set_constant, (numbers,))
+        return pool, lambda items: pool.map(tasks.pick, range(items))
+
     def prefixes(self, documents):
         with Manager() as manager, multiprocessing.Pool(self.workers) as pool:
             counts = [manager.Counts() for _ in range(self.workers)]
@@ -131,8 +135,8 @@ class Executor:
     def sleepers(self):
         return self.make(5)
 
-    def make(self, workers):
-        return concurrent.futures.ProcessPoolExecutor(workers)
+    def make(self, workers, **settings):
+        return concurrent.futures.ProcessPoolExecutor(workers, **settings)
 
     def apply(self, task, arg):
         return self.pool.submit(task, arg).result()
@@ -180,6 +184,10 @@ class Executor:
         with self.make(self.workers) as pool:
             drain(pool.map(functools.partial(tasks.convolve, picture), filters))
 
+    def with_constant(self, numbers):
+        pool = self.make(self.workers, initializer=tasks.set_constant, initargs=(numbers,))
+        return pool, lambda items: drain(pool.map(tasks.pick, range(items), chunksize=max(items // 8, 1)))
+
     def prefixes(self, documents):
         with Manager() as manager, self.make(self.workers) as pool:
             counts = [manager.Counts() for _ in range(self.workers)]
@@ -201,8 +209,8 @@ class Loky(Executor):
         self.loky = loky
         super().__init__(workers)
 
-    def make(self, workers):
-        return self.loky.ProcessPoolExecutor(workers)
+    def make(self, workers, **settings):
+        return self.loky.ProcessPoolExecutor(workers, **settings)
 
     def start(self, method):
         # Its default, `loky`, starts a fresh interpreter for every worker, as `spawn` does.
@@ -285,6 +293,10 @@ class Mpire:
         picture = image.image()
         with self.mpire.WorkerPool(self.workers, shared_objects=picture) as pool:
             drain(pool.imap(tasks.convolve, filters))
+
+    def with_constant(self, numbers):
+        pool = self.mpire.WorkerPool(self.workers, shared_objects=numbers, keep_alive=True)
+        return pool, lambda items: pool.map(tasks.pick_of, range(items))
 
     def prefixes(self, documents):
         counter = tasks.Counter()

@@ -42,6 +42,24 @@ def convolve(picture, small):
     return image.convolve(picture, small)
 
 
+CONSTANT = None
+
+
+def set_constant(numbers):
+    """For pools whose workers are handed it when they start."""
+    global CONSTANT
+    CONSTANT = numbers
+
+
+def pick(at):
+    return CONSTANT[at % len(CONSTANT)]
+
+
+def pick_of(numbers, at):
+    """For mpire, which hands it to each item."""
+    return numbers[at % len(numbers)]
+
+
 def add_document(counts, document):
     """For pools that cannot keep anything in a worker: `counts` is a manager's, as in mpire's own comparison."""
     counts.add(document)

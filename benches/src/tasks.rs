@@ -1,11 +1,11 @@
 //! The tasks that are measured; `python/tasks.py` has the same ones.
 
 use std::fs;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use pool::pool_task;
+use pool::{Shared, pool_task};
 
 use crate::rivals::work::payloads::Record;
 use crate::rivals::work::prefixes::Prefixes;
@@ -77,18 +77,16 @@ pub fn work_for(seconds: f64) {
     durations::work_for(seconds);
 }
 
-static IMAGE: OnceLock<Vec<f64>> = OnceLock::new();
-
-/// Makes the image that [`convolve`] works on.
+/// Convolves the image, which is shared, with a filter.
 #[pool_task]
-pub fn load_image() {
-    IMAGE.get_or_init(image::image);
+pub fn convolve(image: &Shared<[f64]>, filter: &[f64]) -> Vec<f64> {
+    image::convolve(image, filter)
 }
 
-/// Convolves the image with a filter.
+/// Uses one of many numbers, which are shared.
 #[pool_task]
-pub fn convolve(filter: &[f64]) -> Vec<f64> {
-    image::convolve(IMAGE.get_or_init(image::image), filter)
+pub fn pick(numbers: &Shared<[f64]>, at: usize) -> f64 {
+    numbers[at % numbers.len()]
 }
 
 static PREFIXES: Mutex<Option<Prefixes>> = Mutex::new(None);

@@ -138,6 +138,14 @@ fn payloads(book: &Book) -> Vec<Check> {
     }
     let faults = book.median("faults", LIMIT);
     checks.push(at_most(LARGE, "page faults a call, 16 MiB of numbers, one way", Count, faults, 1.0));
+    const SHARED: &str = "a constant argument of 200 MB";
+    checks.push(at_most(
+        SHARED,
+        "an item: of the same with a constant of one number",
+        Times,
+        book.limit("constant_item"),
+        1.1,
+    ));
     checks
 }
 

@@ -30,7 +30,11 @@ impl System for PlainLoop {
     fn measure(&mut self, work: &Work, items: usize) -> Result<Vec<f64>, String> {
         let n = items as u64;
         let each = match work.kind {
-            Kind::Start(_) | Kind::Replace | Kind::Workers { .. } | Kind::Submitters { .. } => {
+            Kind::Start(_)
+            | Kind::Replace
+            | Kind::Constant
+            | Kind::Workers { .. }
+            | Kind::Submitters { .. } => {
                 return Err("–".to_owned());
             }
             // One thread would need as many times as long, which is not worth the time.

@@ -13,7 +13,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::stats::{middle, quantile, sorted_middle};
 use super::system::System;
 use super::work::prefixes::Prefixes;
-use super::work::{Kind, Pace, Payload, SLEEPERS, Work, calls_of, durations, image, payloads, prefixes};
+use super::work::{
+    CONSTANT, Kind, Pace, Payload, SLEEPERS, Work, calls_of, durations, image, payloads, prefixes,
+};
 use crate::tasks;
 
 /// A pool of threads.
@@ -147,6 +149,15 @@ impl System for Rayon {
                         .collect::<Vec<_>>()
                 }));
                 start.elapsed().as_secs_f64()
+            }
+            Kind::Constant => {
+                let numbers = payloads::numbers(CONSTANT);
+                let pick = |at: usize| numbers[at % numbers.len()];
+                let first = timed(1, || assert_eq!(pool.install(|| pick(0)), 1.0)) / (CONSTANT >> 10) as f64;
+                let each = timed(items, || {
+                    black_box(pool.install(|| (0..items).into_par_iter().map(pick).collect::<Vec<_>>()));
+                });
+                return Ok(vec![first, each]);
             }
             Kind::Convolve => {
                 let image = image::image();

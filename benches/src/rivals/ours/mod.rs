@@ -9,6 +9,7 @@ mod uneven;
 
 use pool::Pool;
 
+pub(super) use programs::constant_item;
 pub(super) use start::start_fork;
 
 use super::book::OURS;
@@ -46,6 +47,7 @@ impl Ours {
             Kind::Sawtooth => uneven::sawtooth(pool, items),
             Kind::ConcurrentImap => programs::concurrent_imap(items),
             Kind::Convolve => programs::convolve(self.workers, items),
+            Kind::Constant => programs::constant(pool, items),
             Kind::Prefixes => programs::prefixes(self.workers, items),
             Kind::Workers { count } => growth::workers(count, items),
             Kind::Items { .. } => growth::items(pool, items),

@@ -5,9 +5,9 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
 
-use pool::Pool;
+use pool::{Pool, Shared};
 
-use super::super::work::{CONCURRENT_CHUNK, image, prefixes};
+use super::super::work::{CONCURRENT_CHUNK, CONSTANT, image, payloads, prefixes};
 use crate::tasks;
 
 /// The figure is for all of it, start and end included.
@@ -23,15 +23,40 @@ pub(super) fn concurrent_imap(items: usize) -> pool::Result<Vec<f64>> {
 
 /// As theirs, it includes the start and the end of the pool.
 pub(super) fn convolve(workers: usize, items: usize) -> pool::Result<Vec<f64>> {
-    let filters = image::filters(items);
+    let (image, filters) = (image::image(), image::filters(items));
     let start = Instant::now();
-    let pool = Pool::builder().workers(workers).initializer(tasks::load_image, ()).build()?;
-    for result in pool.imap(tasks::convolve, filters.iter().map(Vec::as_slice)) {
+    let pool = super::make(workers)?;
+    let image = pool.share(image)?;
+    for result in pool.istarmap(tasks::convolve, filters.iter().map(|filter| (&image, filter.as_slice()))) {
         black_box(result?);
     }
     pool.close();
     pool.join()?;
     Ok(vec![start.elapsed().as_secs_f64() / items as f64])
+}
+
+/// From the value in hand to the first result that used it, for a MiB; then an item, once all workers have it.
+pub(super) fn constant(pool: &Pool, items: usize) -> pool::Result<Vec<f64>> {
+    let numbers = payloads::numbers(CONSTANT);
+    let start = Instant::now();
+    let numbers = pool.share(numbers)?;
+    assert_eq!(pool.apply(tasks::pick, (&numbers, 0))?, 1.0);
+    let first = start.elapsed().as_secs_f64() / (CONSTANT >> 10) as f64;
+    let each = constant_item(pool, &numbers, items)?;
+    Ok(vec![first, each])
+}
+
+/// The time of an item that uses a value which the workers have.
+pub(in super::super) fn constant_item(
+    pool: &Pool,
+    numbers: &Shared<[f64]>,
+    items: usize,
+) -> pool::Result<f64> {
+    let run = |items| pool.starmap(tasks::pick, (0..items).map(|at| (numbers, at)));
+    run(100)?;
+    let start = Instant::now();
+    assert_eq!(run(items)?.len(), items);
+    Ok(start.elapsed().as_secs_f64() / items as f64)
 }
 
 /// As theirs, it includes the start and the end of the pool. What each worker counted comes back when it ends.

@@ -4,7 +4,8 @@ use std::fs;
 use std::hint::black_box;
 
 use super::super::ours;
-use super::super::work::payloads;
+use super::super::stats::sorted_middle;
+use super::super::work::{CONSTANT, payloads};
 use super::proc;
 use crate::tasks::{last_number, square};
 
@@ -25,6 +26,19 @@ pub(super) fn faults(_: usize, _: usize) -> pool::Result<f64> {
         pool.apply(last_number, (&data,))?;
     }
     Ok((count() - before) / f64::from(CALLS))
+}
+
+/// In turns, so that both meet the same machine.
+pub(super) fn constant_item(workers: usize, less: usize) -> pool::Result<f64> {
+    let pool = ours::make(workers)?;
+    let large = pool.share(payloads::numbers(CONSTANT))?;
+    let small = pool.share(vec![1.0])?;
+    let mut ratios = Vec::new();
+    for _ in 0..9 {
+        let small = ours::constant_item(&pool, &small, 100_000 / less)?;
+        ratios.push(ours::constant_item(&pool, &large, 100_000 / less)? / small);
+    }
+    Ok(sorted_middle(ratios))
 }
 
 /// The peak of the program's memory over many items against the peak over a hundredth of them.

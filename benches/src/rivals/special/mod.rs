@@ -72,6 +72,13 @@ pub(super) const SPECIALS: &[Special] = &[
         3,
         growth::lazy_memory,
     ),
+    special(
+        "constant_item",
+        "an item that uses a shared value of 200 MB, of the same with one of 8 bytes",
+        Quantity::Times,
+        3,
+        growth::constant_item,
+    ),
     special("crowd_apply", "`apply` in a pool of 8 workers", Quantity::Seconds, 9, crowd::apply),
     special(
         "crowd_map",

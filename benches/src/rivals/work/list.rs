@@ -191,6 +191,19 @@ fn programs() -> Vec<Work> {
             Bound::Limit("exec"),
             [1_000, 1_000, 1],
         ),
+        several(
+            Kind::Constant,
+            vec![
+                row(
+                    "constant/first",
+                    "200 MB of `f64` that all items use: to the first result, a MiB",
+                    Bound::Limit("copy_shared:16"),
+                ),
+                row("constant", "the same, an item once the workers have it", Bound::Limit("codec")),
+            ],
+            [100_000, 5_000, 2],
+            3,
+        ),
         seldom(
             Kind::Convolve,
             "5000×5000 image, which is shared, with random 4×4 filters, every fifth point back, a filter",

@@ -60,6 +60,7 @@ pub(super) enum Kind {
     Sawtooth,
     ConcurrentImap,
     Convolve,
+    Constant,
     Prefixes,
     Workers { count: usize },
     Items { count: usize },
@@ -116,6 +117,8 @@ pub(super) const MAP_CHUNK: usize = 10_000;
 pub(super) const IMAP_CHUNK: usize = 1_000;
 /// The same for Python's own `concurrent_imap`.
 pub(super) const CONCURRENT_CHUNK: usize = 10;
+/// KiB of the constant that all items use: 200 MB.
+pub(super) const CONSTANT: usize = 195_313;
 /// Workers of the pools that sleep.
 pub(super) const SLEEPERS: usize = 5;
 
@@ -170,6 +173,7 @@ impl Kind {
             Self::Sawtooth => "sawtooth",
             Self::ConcurrentImap => "concurrent_imap",
             Self::Convolve => "convolve",
+            Self::Constant => "constant",
             Self::Prefixes => "prefixes",
             Self::Workers { count } => return format!("workers:{count}"),
             Self::Items { count } => return format!("items:{count}"),
