@@ -336,7 +336,8 @@ fn the_last_handle_takes_it_along_everywhere(method: StartMethod) {
         drop((numbers.0, witness.0));
         assert_eq!((mapped(std::process::id()), held()), (1, 2), "there is another handle");
         drop((numbers.1, witness.1));
-        assert_eq!((mapped(std::process::id()), held()), (0, 0));
+        assert_eq!(mapped(std::process::id()), 0);
+        wait_until("both are gone here", || held() == 0);
         wait_until("the workers dropped both", || {
             pids.iter().all(|pid| mapped(*pid) == 0)
                 && who(&log, "dropped").iter().filter(|pid| pids.contains(pid)).count()
@@ -364,7 +365,8 @@ fn items_that_are_queued_keep_it(method: StartMethod) {
     assert_eq!(held(), 1);
     gate.open();
     assert!(sums.into_iter().all(|sum| sum.get().unwrap() == 2000.0));
-    assert_eq!((busy.get().unwrap(), held()), (1, 0));
+    assert_eq!(busy.get().unwrap(), 1);
+    wait_until("it is gone here", || held() == 0);
     wait_until("the worker dropped it", || mapped(pool.worker_pids()[0]) == 0);
 }
 
@@ -403,8 +405,9 @@ fn each_item_may_bring_its_own(method: StartMethod) {
         });
         let results: Result<Vec<_>, _> = pool.options().window(40).istarmap(sum_with, items).collect();
         assert!(results.unwrap().into_iter().eq((0..300).map(|n| 2 * n + 1 + size as u64)));
-        assert!(most <= 41, "{most} at once");
-        assert_eq!(held(), 0);
+        // Items of a chunk keep them together, and the first chunk of those that are read may be almost over.
+        assert!(most <= 2 * 40, "{most} at once");
+        wait_until("all are gone here", || held() == 0);
     }
     wait_until("the workers dropped all", || pool.worker_pids().into_iter().all(|pid| mapped(pid) == 0));
 }
@@ -421,7 +424,7 @@ fn one_item_may_bring_many(method: StartMethod) {
     let sum = COUNT * (COUNT - 1) / 2;
     assert_eq!(pool.apply(sum_all, (parts.clone(),)).unwrap(), sum);
     assert_eq!(pool.options().chunk_size(1).map(sum_all, vec![parts; 4]).unwrap(), [sum; 4]);
-    assert_eq!(held(), 0);
+    wait_until("all are gone here", || held() == 0);
 }
 
 fn threads_share_and_call_at_once(method: StartMethod) {
@@ -441,7 +444,7 @@ fn threads_share_and_call_at_once(method: StartMethod) {
             });
         }
     });
-    assert_eq!(held(), 1);
+    wait_until("only what all use is left", || held() == 1);
 }
 
 #[track_caller]

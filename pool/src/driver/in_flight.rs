@@ -182,6 +182,14 @@ impl InFlight {
         any
     }
 
+    /// Lets go of the shared values of a job that is gone: nothing of it is sent again.
+    pub(crate) fn release_shares(&mut self, job: JobKey) {
+        self.chunks
+            .iter_mut()
+            .filter(|chunk| chunk.job == job)
+            .for_each(|chunk| chunk.block.release_shares());
+    }
+
     /// When the first chunk is to be over that was ended.
     pub(crate) fn end_by(&self) -> Option<Instant> {
         self.chunks.iter().filter_map(|chunk| chunk.end_by).min()
@@ -270,7 +278,7 @@ impl InFlight {
         chunk.recall = Recall::Taken;
         self.items -= chunk.block.count as usize;
         self.bytes -= chunk.block.len();
-        Some((chunk.job, chunk.block.clone()))
+        Some((chunk.job, chunk.block.take_shares_along()))
     }
 
     /// Takes back all that is not answered, because the worker will begin nothing more; oldest first.
@@ -279,7 +287,7 @@ impl InFlight {
         for chunk in self.chunks.iter_mut().filter(|chunk| chunk.recall != Recall::Taken) {
             let ended = chunk.done + u32::from(chunk.decided == Some(chunk.done));
             chunk.recall = Recall::Taken;
-            taken.extend(chunk.block.clone().skip(ended).map(|rest| (chunk.job, rest)));
+            taken.extend(chunk.block.take_shares_along().skip(ended).map(|rest| (chunk.job, rest)));
         }
         self.items = 0;
         self.bytes = 0;

@@ -55,6 +55,8 @@ pub(crate) struct OpenJob {
     /// It failed, and what has not started never will.
     pub(crate) gave_up: bool,
     pub(crate) is_queued: bool,
+    /// Some of its items use shared values.
+    pub(crate) uses_shares: bool,
     /// Items pushed and not ended.
     pub(crate) unended: usize,
     /// Items pushed and not sent.
@@ -79,6 +81,7 @@ impl OpenJob {
             is_hungry: false,
             gave_up: false,
             is_queued: false,
+            uses_shares: false,
             unended: 0,
             unsent: 0,
             next: None,

@@ -205,6 +205,7 @@ impl<L: Link> Driver<L> {
             return;
         }
         job.unended += block.count as usize;
+        job.uses_shares |= !block.shares().is_empty();
         job.push_back(block);
         self.jobs.queue(key);
     }
@@ -240,6 +241,9 @@ impl<L: Link> Driver<L> {
             self.timers.clear_deadline(deadline, key);
         }
         self.effects.done_with.extend(job.take_retry_if());
+        if job.uses_shares {
+            self.release_shares(key);
+        }
         Some(job)
     }
 

@@ -9,6 +9,7 @@ use crate::driver::Driver;
 use crate::driver::pump::Pump;
 use crate::driver::workers::{State, Worker};
 use crate::frame::{FrameHeader, Kind};
+use crate::id::JobKey;
 use crate::job::block::Block;
 use crate::share::original::{Original, Owner};
 use crate::transport::link::Link;
@@ -55,6 +56,13 @@ impl<L: Link> Worker<L> {
 }
 
 impl<L: Link> Driver<L> {
+    /// Lets go of the shared values of a job that is gone, also where a worker has not answered yet that it skipped some
+    /// of it: nobody may be there to hear it.
+    pub(super) fn release_shares(&mut self, key: JobKey) {
+        let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
+        workers.for_each(|worker| worker.in_flight.release_shares(key));
+    }
+
     /// Tells all workers which shared values are gone.
     pub(super) fn forget_shares(&mut self) {
         let workers = self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut());
@@ -195,6 +203,35 @@ mod tests {
         driver.take_effects();
         assert!(fakes[0].is_empty(), "it is said once");
         assert!(kept.original().id() > 0);
+    }
+
+    #[test]
+    fn a_job_that_is_gone_needs_nothing_though_workers_have_not_answered() {
+        let (mut driver, fakes) = ready(2, Rules::default());
+        // Measured as short, so that chunks are queued at workers.
+        users(&mut driver, 1, chunks_of(1), &[]);
+        echo_all(&mut driver, &fakes);
+        let (gone, cancelled) = (keeper(driver.home()), keeper(driver.home()));
+        let originals = [&gone, &cancelled].map(|keeper| Arc::downgrade(keeper.original()));
+        let job = users(&mut driver, 20, chunks_of(1), &[gone]);
+        let stuck = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has something");
+        let first = fakes[stuck].take().and_then(|_| fakes[stuck].take()).expect("a value and a chunk");
+        let other = &fakes[1 - stuck..][..1];
+        echo_all(&mut driver, other);
+        // Until all that is queued at the stuck one went elsewhere.
+        while driver.timers.stall.is_some() {
+            driver.turn();
+            echo_all(&mut driver, other);
+        }
+        fakes[stuck].echo(&first, 0, 1);
+        driver.turn();
+        assert!(job.is_settled() && !fakes[stuck].is_empty());
+        assert_eq!(originals[0].strong_count(), 0, "the frames that were taken back hold nothing");
+        let (_, key) = open(&mut driver, chunks_of(1));
+        driver.push(key, block(0, 10).using(&Used::of(&[cancelled])));
+        driver.turn();
+        assert!(driver.cancel(key, crate::job::Rest::Finishes));
+        assert_eq!(originals[1].strong_count(), 0, "nor do those that were sent");
     }
 
     #[test]

@@ -77,6 +77,16 @@ impl Block {
         self
     }
 
+    /// A copy that has the shared values, which this one lacks from now on, because it will not be sent any more.
+    pub(crate) fn take_shares_along(&mut self) -> Self {
+        Self { shares: self.shares.take(), ..self.clone() }
+    }
+
+    /// Lets go of them: it will not be sent any more.
+    pub(crate) fn release_shares(&mut self) {
+        self.shares = None;
+    }
+
     pub(crate) fn shares(&self) -> &[Arc<Original>] {
         self.shares.as_deref().unwrap_or_default()
     }
