@@ -189,85 +189,116 @@ impl<'b> Iterator for Packed<'b> {
 }
 
 /// Items that are being encoded to make up a body: packed, as long as they can be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     /// Of packed items and of a first one that may yet be packed the first [`GAP`](Self::GAP) bytes are free.
     bytes: Vec<u8>,
     count: u32,
     shape: Shape,
-    /// Where the last item begins.
+    /// The length of items that are packed so far, if it is a whole number of words; else [`OTHER`](Self::OTHER).
+    usual: usize,
+    /// Where the last item begins, with its header or gap.
     last: usize,
+    /// Where its bytes begin.
+    start: usize,
     /// Items were of several lengths before, and will be again.
     varies: bool,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        let (bytes, shape, usual) = (Vec::new(), Shape::Entries, Self::OTHER);
+        Self { bytes, count: 0, shape, usual, last: 0, start: 0, varies: false }
+    }
 }
 
 impl Batch {
     /// Room for the header of a first item that turns out to be an entry.
     const GAP: usize = EntryHeader::SIZE;
+    /// No item is of this length.
+    const OTHER: usize = usize::MAX;
 
+    #[inline]
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// Bytes that the items take.
+    #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.bytes.len() - self.start()
+        self.bytes.len() - self.gap()
     }
 
-    fn start(&self) -> usize {
+    #[inline]
+    fn gap(&self) -> usize {
         match self.shape {
             Shape::Entries => 0,
             Shape::Packed(_) => Self::GAP,
         }
     }
 
-    /// Appends an item whose bytes `fill` appends; nothing stays of it if that failed.
+    /// Begins an item, whose bytes are to be appended to what this returns. [`end`](Self::end) or
+    /// [`abandon`](Self::abandon) comes next.
     #[inline]
-    pub(crate) fn append<E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn begin(&mut self) -> &mut Vec<u8> {
         self.last = self.bytes.len();
         // The first item's gap is what an entry's header needs as well.
         if self.count == 0 || self.shape == Shape::Entries {
             self.bytes.extend_from_slice(&[0; Self::GAP]);
         }
-        let start = self.bytes.len();
-        if let Err(error) = fill(&mut self.bytes) {
-            self.abandon();
-            return Err(error);
-        }
-        let len = self.bytes.len() - start;
-        if len % ALIGN != 0 {
-            self.bytes.resize(self.bytes.len() + padding(len, ALIGN), 0);
-        }
-        if self.count == 0 || self.shape != Shape::Packed(len as u16) || len > Shape::PACKED_MAX {
-            self.settle(start, len);
-        }
-        self.count += 1;
-        Ok(())
+        self.start = self.bytes.len();
+        &mut self.bytes
     }
 
-    /// Drops what there is of an item that could not be appended.
+    /// Says that the item that was begun is complete.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if self.bytes.len() - self.start != self.usual {
+            self.settle();
+        }
+        self.count += 1;
+    }
+
+    /// Drops what there is of the item that was begun.
     pub(crate) fn abandon(&mut self) {
         self.bytes.truncate(self.last);
     }
 
-    /// Finds the shape for an item that was just appended and is not packed like those before it.
-    fn settle(&mut self, start: usize, len: usize) {
+    /// Appends an item whose bytes `fill` appends; nothing stays of it if that failed.
+    #[cfg(test)]
+    pub(crate) fn append<E>(&mut self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let filled = fill(self.begin());
+        match filled {
+            Ok(()) => self.end(),
+            Err(_) => self.abandon(),
+        }
+        filled
+    }
+
+    /// Finds the shape for an item that was just appended and is not as usual.
+    fn settle(&mut self) {
+        let len = self.bytes.len() - self.start;
+        self.bytes.resize(self.bytes.len() + padding(len, ALIGN), 0);
         if self.count == 0 {
             self.shape = if self.varies { Shape::Entries } else { Shape::of_one(len) };
+            let is_usual = self.shape != Shape::Entries && len % ALIGN == 0;
+            self.usual = if is_usual { len } else { Self::OTHER };
         } else if let Shape::Packed(packed) = self.shape {
-            self.unpack(packed.into(), start, len);
+            if usize::from(packed) != len {
+                self.unpack(packed.into(), len);
+            }
             return;
         }
         if self.shape == Shape::Entries {
             let header = EntryHeader::inline(Status::Ok, len).to_bytes();
-            self.bytes[start - EntryHeader::SIZE..start].copy_from_slice(&header);
+            self.bytes[self.start - EntryHeader::SIZE..self.start].copy_from_slice(&header);
         }
     }
 
-    /// Gives every item its header, because the last one, at `start`, is `len` bytes long and not `packed`.
+    /// Gives every item its header, because the last one is `len` bytes long and not `packed`.
     #[cold]
-    fn unpack(&mut self, packed: usize, start: usize, len: usize) {
-        let items = Packed { body: &self.bytes[Self::GAP..start], at: 0, len: packed, left: self.count };
+    fn unpack(&mut self, packed: usize, len: usize) {
+        let items = Packed { body: &self.bytes[Self::GAP..self.start], at: 0, len: packed, left: self.count };
         let mut bytes = Vec::with_capacity(2 * self.bytes.len());
         for (header, item) in items {
             bytes.extend_from_slice(&header.to_bytes());
@@ -276,9 +307,10 @@ impl Batch {
         }
         self.last = bytes.len();
         bytes.extend_from_slice(&EntryHeader::inline(Status::Ok, len).to_bytes());
-        bytes.extend_from_slice(&self.bytes[start..]);
+        bytes.extend_from_slice(&self.bytes[self.start..]);
         self.bytes = bytes;
         self.shape = Shape::Entries;
+        self.usual = Self::OTHER;
         self.varies = true;
     }
 
@@ -296,8 +328,9 @@ impl Batch {
 
     /// Takes all items out, as their number, their shape and their bytes from `start` on.
     pub(crate) fn take(&mut self) -> Taken<'_> {
-        let (count, shape, start) = (std::mem::take(&mut self.count), self.shape, self.start());
+        let (count, shape, start) = (std::mem::take(&mut self.count), self.shape, self.gap());
         self.shape = Shape::Entries;
+        self.usual = Self::OTHER;
         Taken { count, shape, start, bytes: &mut self.bytes }
     }
 }

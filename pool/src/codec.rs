@@ -120,6 +120,12 @@ impl<'b> Writer<'b> {
         if self.moved > 0 { self.move_on(0) } else { Ok(()) }
     }
 
+    /// Tells whether the item is not in the buffer.
+    #[inline]
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved > 0
+    }
+
     /// Bytes of the item so far.
     fn len(&self) -> usize {
         self.moved + self.out.len() - self.base

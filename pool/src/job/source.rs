@@ -193,7 +193,11 @@ pub(crate) fn encode_one<T: Task>(
     let mut draft = stock.map(Stock::draft);
     let encoded = catch_unwind(AssertUnwindSafe(|| match &mut draft {
         Some(draft) => encode::<T>(args, &mut batch, draft),
-        None => batch.append(|out| T::encode(args, &mut Writer::new(out))).map(|()| Place::Batch),
+        None => {
+            T::encode(args, &mut Writer::new(batch.begin()))?;
+            batch.end();
+            Ok(Place::Batch)
+        }
     }));
     match encoded.unwrap_or_else(|payload| Err(panicked(payload))) {
         Ok(_) => {
@@ -225,17 +229,15 @@ fn encode<T: Task>(
     batch: &mut Batch,
     draft: &mut Draft<'_>,
 ) -> Result<Place, CodecError> {
-    // What is not appended, and did not fail, is in the draft.
-    let appended = batch.append(|out| {
-        let mut writer = Writer::with_room(out, draft);
-        T::encode(args, &mut writer).and_then(|()| writer.finish()).map_err(Some)?;
-        if draft.is_empty() { Ok(()) } else { Err(None) }
-    });
-    match appended {
-        Ok(()) => Ok(Place::Batch),
-        Err(None) => Ok(Place::Draft),
-        Err(Some(error)) => Err(error),
+    let mut writer = Writer::with_room(batch.begin(), draft);
+    let encoded = T::encode(args, &mut writer).and_then(|()| writer.finish());
+    let has_moved = writer.has_moved();
+    if encoded.is_ok() && !has_moved {
+        batch.end();
+        return Ok(Place::Batch);
     }
+    batch.abandon();
+    encoded.map(|()| Place::Draft)
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> CodecError {

@@ -106,6 +106,7 @@ impl<M: Memory> Producer<M> {
     }
 
     /// Copies bytes to a place inside a reserved piece.
+    #[inline]
     pub(crate) fn write(&self, at: Position, bytes: &[u8]) {
         self.memory.write(self.offset(at), bytes);
     }
@@ -136,6 +137,7 @@ impl<M: Memory> Producer<M> {
         self.memory.head() == self.tail
     }
 
+    #[inline]
     pub(crate) fn offset(&self, at: Position) -> usize {
         (at as usize) & (self.memory.capacity() - 1)
     }

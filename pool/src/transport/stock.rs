@@ -277,12 +277,6 @@ pub(crate) struct Draft<'s> {
 }
 
 impl Draft<'_> {
-    /// Tells whether nothing of the item is here.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.loan.is_none()
-    }
-
     /// The item, if it became large.
     pub(crate) fn finish(self) -> Option<Loan> {
         self.loan

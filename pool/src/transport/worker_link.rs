@@ -228,9 +228,14 @@ struct Open {
     end: Position,
     /// Bytes from there on that are certainly free.
     room: usize,
+    /// The length of outcomes that are just copied there; [`OTHER`](Self::OTHER) if each needs more than that.
+    usual: usize,
 }
 
 impl Open {
+    /// No outcome is of this length.
+    const OTHER: usize = usize::MAX;
+
     /// Tells whether an outcome can be in this frame; if so, how many bytes its header takes.
     #[inline]
     fn takes(&self, chunk: u64, status: Status, len: usize) -> Option<usize> {
@@ -314,7 +319,7 @@ impl Outbox {
     /// Writes and commits the outcome of an item.
     #[inline]
     pub(crate) fn commit(&mut self, chunk: u64, item: u32, status: Status, bytes: &mut Vec<u8>) {
-        if !self.put_next(chunk, status, bytes) {
+        if !self.put_usual(status, bytes) && !self.put_next(chunk, status, bytes) {
             self.put(FrameHeader { chunk, first: item, ..FrameHeader::new(Kind::Done) }, status, bytes);
         }
         self.until_glance -= 1;
@@ -345,9 +350,21 @@ impl Outbox {
         }
     }
 
+    /// Appends an outcome to the open frame if it is as those before it, which is what most are; only
+    /// [`commit`](Self::commit) calls it, whose frames are published at the end of a chunk.
+    #[inline]
+    fn put_usual(&mut self, status: Status, bytes: &[u8]) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        if bytes.len() != open.usual || bytes.len() > open.room || status != Status::Ok {
+            return false;
+        }
+        self.results.write(open.end, bytes);
+        Self::count(open, &self.progress, bytes.len(), status);
+        true
+    }
+
     /// Appends an outcome to the open frame; false if it does not belong there or there may be no room. A large one does
     /// not belong there, and no frame is open then.
-    #[inline]
     fn put_next(&mut self, chunk: u64, status: Status, bytes: &mut Vec<u8>) -> bool {
         let Some(open) = &mut self.open else { return false };
         let len = bytes.len();
@@ -485,7 +502,8 @@ impl Outbox {
         self.results.write(at, &header.to_bytes());
         let end = at + FrameHeader::SIZE as u64;
         let room = self.results.room_after(end).min(INLINE_MAX);
-        self.open = Some(Open { at, header, shape, end, room });
+        let usual = shape.stride().filter(|stride| shape == Shape::of_one(*stride)).unwrap_or(Open::OTHER);
+        self.open = Some(Open { at, header, shape, end, room, usual });
     }
 
     /// Sends the open frame, if there is one, and wakes the parent if it sleeps.
