@@ -71,6 +71,15 @@ impl Starter {
         })
     }
 
+    /// Says that so many workers are to be made now, one after another.
+    pub(crate) fn expect(&mut self, workers: usize) {
+        match self {
+            Starter::Spawn(spawn) => spawn.expect(workers),
+            // Their zygote is all that takes time to load.
+            Starter::ForkServer(_) | Starter::Fork(_) => {}
+        }
+    }
+
     /// Makes a worker.
     pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
         match self {

@@ -8,15 +8,31 @@ use crate::transport::control::Order;
 
 pub(crate) struct Spawn {
     depth: u32,
+    /// Workers that are still to come in a row.
+    expected: usize,
+    /// The next of them, which loads while the one before it is let in.
+    next: Option<Guest>,
 }
 
 impl Spawn {
     pub(crate) fn new(depth: u32) -> Self {
-        Self { depth }
+        Self { depth, expected: 0, next: None }
     }
 
-    pub(crate) fn start(&self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        let guest = Guest::invite(self.depth)?;
+    /// Says that so many workers are wanted now.
+    pub(crate) fn expect(&mut self, workers: usize) {
+        self.expected = workers;
+    }
+
+    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let guest = match self.next.take() {
+            Some(guest) => guest,
+            None => Guest::invite(self.depth)?,
+        };
+        self.expected = self.expected.saturating_sub(1);
+        if self.expected > 0 {
+            self.next = Some(Guest::invite(self.depth)?);
+        }
         let setup = setup()?;
         let (process, orders) = guest.let_in(is_wanted)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {

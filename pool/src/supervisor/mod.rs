@@ -135,6 +135,7 @@ impl Supervisor {
         let _blocked = signals::Blocked::new();
         let mut slots: Vec<Slot> = (0..workers).map(|_| Slot::empty()).collect();
         let mut outcome = Ok(());
+        self.starter.expect(workers);
         for place in 0..workers {
             outcome = self.start(&mut slots, place);
             if outcome.is_err() {
