@@ -5,7 +5,43 @@ pub(super) fn sentence(row: &str) -> Option<&'static str> {
     SENTENCES.iter().find(|(key, _)| *key == row).map(|(_, sentence)| *sentence)
 }
 
+/// What is known about a mark that is not met; the first entry that fits.
+pub(super) fn why_unmet(work: &str, mark: &str) -> Option<&'static str> {
+    UNMET.iter().find(|(of, start, _)| *of == work && mark.contains(start)).map(|(.., sentence)| *sentence)
+}
+
+const HANDED_OUT: &str = "Five workers end at once, and one thread hands each of them the next item with a wake-up, which costs \
+                          what the limit says. Items as long as these are not queued ahead, lest one wait behind another.";
+
+const UNMET: &[(&str, &str, &str)] = &[
+    (
+        "4 MiB and more",
+        "256 MiB",
+        "Vectors of that size come fresh from the kernel every time: the task's own in the worker, and the result's in the \
+         caller. That is 256 page faults a MiB on either side and two copies into fresh memory; the pool's segments cause none.",
+    ),
+    (
+        "start-up and replacement",
+        "`ForkServer`",
+        "The helper process is this program, and starting that alone costs what the limits below say. Two forks, two links \
+         and a handshake come on top.",
+    ),
+    (
+        "start-up and replacement",
+        "replacing",
+        "Beside the fork, the dead process has to be taken apart and reported, a link of 272 KiB and its channels to be made, \
+         and the new worker has to map them and say that it is ready, before it is woken for the item.",
+    ),
+    ("uneven work, default chunks", "sleeps of", HANDED_OUT),
+    ("uneven work, default chunks", "bare threads", HANDED_OUT),
+];
+
 const SENTENCES: &[(&str, &str)] = &[
+    (
+        "sleep:10",
+        "Both are within the noise of the bare threads' own excess, which is listed below; what is above it are the wake-ups of \
+         five workers by one thread.",
+    ),
     (
         "sleep:1",
         "Items of a millisecond go to workers one by one, so that a long one holds up no other; each begins with a wake-up \

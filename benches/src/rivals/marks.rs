@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::book::{Book, LIMIT};
+use super::lost;
 use super::stats::{human, three_digits};
 
 /// What a figure is a number of.
@@ -51,6 +52,18 @@ pub(super) fn table(book: &Book) -> String {
         let again = if work == check.work { "" } else { check.work };
         writeln!(out, "| {again} | {} | {measured} | {verdict} |", check.mark).expect("a string takes all");
         work = check.work;
+    }
+    out.push_str(&unmet(book));
+    out
+}
+
+/// What is known about the marks that are not met.
+fn unmet(book: &Book) -> String {
+    let mut out = String::new();
+    for check in checks(book).iter().filter(|check| check.is_met == Some(false)) {
+        let heading = if out.is_empty() { "\nWhat is behind those that are not met:\n\n" } else { "" };
+        let why = lost::why_unmet(check.work, &check.mark).unwrap_or("Not understood yet.");
+        writeln!(out, "{heading}- {}, {}: {why}", check.work, check.mark).expect("a string takes all");
     }
     out
 }
