@@ -24,9 +24,10 @@ use super::spin::Spin;
 use crate::body::{EntryHeader, Items, Shape};
 use crate::codec::{ALIGN, CodecError, Room};
 use crate::frame::{FrameHeader, Kind, Status};
+use crate::handshake;
 use crate::id::TaskId;
 use crate::sys::clock::Nanos;
-use crate::sys::memory;
+use crate::sys::{memory, process};
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
@@ -58,6 +59,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         parent: layout::parent_bell(&bell),
         progress,
         leash: Leash::new(link.clone()),
+        generation: process::fork_generation(),
         segments: Segments::default(),
         holds: Holds::new(link.clone()),
         moved: None,
@@ -195,6 +197,8 @@ pub(crate) struct Outbox {
     parent: Bell<SharedWords>,
     progress: Progress,
     leash: Leash,
+    /// Tells the worker from a child that a task forked.
+    generation: u32,
     segments: Segments,
     holds: Holds,
     moved: Option<Moved>,
@@ -445,6 +449,10 @@ impl Outbox {
     fn grow(&mut self, needed: usize) -> io::Result<Moved> {
         /// Memory that is not touched costs nothing.
         const GROWTH: usize = 4;
+        // Such a child may come here before its task's end is noticed, and would take what the worker is sent.
+        if !process::is_generation(self.generation) {
+            process::exit_at_once(handshake::EXIT_FORKED);
+        }
         self.publish();
         let (segments, holds) = (&self.segments, &self.holds);
         wait_for(&self.own, || segments.has_room(self.results.consumed(), holds.all()));

@@ -21,6 +21,7 @@ crate::cases![
     the_process_group_is_left,
     standard_streams_are_closed,
     a_fork_of_the_worker_comes_out_of_the_task,
+    a_fork_of_the_worker_comes_out_with_a_large_result,
     another_program_is_executed,
 ];
 
@@ -255,6 +256,33 @@ fn a_fork_of_the_worker_comes_out_of_the_task(method: StartMethod) {
         let items = || (0..1000).map(|n| (ran.path(), n));
         assert_eq!(pool.starmap(tasks::noted, items()).unwrap(), (0..1000).collect::<Vec<_>>());
         assert_eq!(ran.sorted(), (0..1000).collect::<Vec<_>>());
+    });
+}
+
+/// The same, and what they come out with is too large for a ring.
+#[pool_task]
+fn forks_and_fills(log: &str, len: usize) -> Vec<u8> {
+    // SAFETY: a worker has one thread, and what the child does is the point.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        note(log, std::process::id());
+    } else {
+        // The child comes out first.
+        // SAFETY: the call takes a null pointer.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    }
+    vec![u8::from(child != 0); len]
+}
+
+fn a_fork_of_the_worker_comes_out_with_a_large_result(method: StartMethod) {
+    row(method, |pool| {
+        let log = Log::new();
+        // The second time there is a segment already.
+        for len in [1 << 20, 1 << 20, 8 << 20] {
+            assert_eq!(pool.apply(forks_and_fills, (log.path(), len)).unwrap(), vec![1; len]);
+        }
+        log.wait_for(3);
+        are_gone(&log);
     });
 }
 
