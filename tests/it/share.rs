@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use pool::{Error, Part, Pool, Shared, StartMethod, pool_task};
@@ -26,6 +27,7 @@ crate::cases![
     a_task_may_keep_it,
     each_item_may_bring_its_own,
     one_item_may_bring_many,
+    what_was_read_before_the_iterator_panicked_finds_it,
     threads_share_and_call_at_once,
     only_its_own_pool_sends_it,
     it_is_no_result,
@@ -425,6 +427,20 @@ fn one_item_may_bring_many(method: StartMethod) {
     assert_eq!(pool.apply(sum_all, (parts.clone(),)).unwrap(), sum);
     assert_eq!(pool.options().chunk_size(1).map(sum_all, vec![parts; 4]).unwrap(), [sum; 4]);
     wait_until("all are gone here", || held() == 0);
+}
+
+fn what_was_read_before_the_iterator_panicked_finds_it(method: StartMethod) {
+    let pool = start(method, 1);
+    let base = pool.share(5u64).unwrap();
+    let items = (0..10).map(|n| match n {
+        0..5 => vec![base.clone()],
+        5 => panic!("in the input"),
+        _ => Vec::new(),
+    });
+    let mut sums = pool.options().chunk_size(10).imap(sum_all, items);
+    assert!(catch_unwind(AssertUnwindSafe(|| sums.next())).is_err());
+    let sums: Result<Vec<_>, _> = sums.collect();
+    assert_eq!(sums.unwrap(), [5, 5, 5, 5, 5, 0, 0, 0, 0]);
 }
 
 fn threads_share_and_call_at_once(method: StartMethod) {

@@ -122,7 +122,8 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
         Fed::Block(block)
     }
 
-    fn read(&mut self, demand: Demand, encoding: &Encoding) -> Fed {
+    /// What comes next, or what the caller's iterator panicked with.
+    fn read(&mut self, demand: Demand, encoding: &Encoding) -> Result<Fed, Box<dyn Any + Send>> {
         if self.failed.is_none() && self.large.is_none() && !self.ended {
             let filled = catch_unwind(AssertUnwindSafe(|| self.fill(demand, encoding)));
             let failure = match filled {
@@ -133,31 +134,38 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
                     self.batch.abandon();
                     Some(panicked(payload))
                 }
-                Err(payload) => resume_unwind(payload),
+                Err(payload) => return Err(payload),
             };
             self.failed = failure.map(|source| unencodable::<T>(self.next, source));
         }
         if self.batch.count() > 0 {
-            return self.block(demand.bytes);
+            return Ok(self.block(demand.bytes));
         }
         if let Some(loan) = self.large.take() {
             self.next += 1;
-            return Fed::Block(Block::lent(self.next - 1, loan));
+            return Ok(Fed::Block(Block::lent(self.next - 1, loan)));
         }
-        match self.failed.take() {
+        Ok(match self.failed.take() {
             Some(error) => {
                 self.next += 1;
                 Fed::Failed(self.next - 1, error)
             }
             None => Fed::End,
-        }
+        })
     }
 }
 
 impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Feed for Source<T, I, F> {
     fn feed(&mut self, demand: Demand) -> Fed {
         let encoding = Encoding::enter(self.pool, std::mem::take(&mut self.used));
-        let fed = self.read(demand, &encoding);
+        let fed = match self.read(demand, &encoding) {
+            Ok(fed) => fed,
+            Err(payload) => {
+                // The caller may go on after that, and then what was read before is still sent.
+                self.used = encoding.leave().map_or_else(Used::new, |(used, _)| used);
+                resume_unwind(payload)
+            }
+        };
         match (fed, encoding.leave()) {
             (Fed::Block(block), Some((used, last))) => {
                 let block = block.using(&used);
