@@ -192,38 +192,49 @@ impl Mapped {
 
     /// Takes a shared value that was sent out of its parcel.
     pub(crate) fn take_share(&mut self, id: u64, parcels: &ParcelsIn) -> Result<OwnedFd, Missing> {
-        self.unpack(parcels)?;
-        let place = self.shares.iter().position(|(found, _)| *found == id).ok_or(Missing::Corrupt)?;
-        self.shares.swap_remove(place).1.open().map_err(|_| Missing::Corrupt)
+        loop {
+            if let Some(place) = self.shares.iter().position(|(found, _)| *found == id) {
+                return self.shares.swap_remove(place).1.open().map_err(|_| Missing::Corrupt);
+            }
+            // No more than that: a segment behind it for which there is no room fails the item that needs it.
+            if !self.unpack_one(parcels)? {
+                return Err(Missing::Corrupt);
+            }
+        }
     }
 
     /// Takes what is in the channel.
     fn unpack(&mut self, parcels: &ParcelsIn) -> Result<(), Missing> {
-        loop {
-            match parcels.take() {
-                Ok(Parcel::Room { len }) => match memory::sealed(len) {
-                    Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                        return Err(Missing::NoRoom(format!("no room for {len} bytes: {error}")));
-                    }
-                    // Anything else that is wrong will show.
-                    _ => {}
-                },
-                Ok(Parcel::Segment { id, memory }) => {
-                    let region = Region::adopt(memory);
-                    // Other workers may read it, too. Where it cannot be protected, it is as it would be otherwise.
-                    // SAFETY: nothing in a worker writes to a segment with arguments.
-                    let _ = unsafe { region.protect(0, region.len()) };
-                    self.by_id.insert(id, region);
+        while self.unpack_one(parcels)? {}
+        Ok(())
+    }
+
+    /// Takes one parcel; false if there is none.
+    fn unpack_one(&mut self, parcels: &ParcelsIn) -> Result<bool, Missing> {
+        match parcels.take() {
+            Ok(Parcel::Room { len }) => match memory::sealed(len) {
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                    return Err(Missing::NoRoom(format!("no room for {len} bytes: {error}")));
                 }
-                Ok(Parcel::Forget { id }) => {
-                    self.by_id.remove(&id);
-                }
-                Ok(Parcel::Share { id, memory }) => self.shares.push((id, memory)),
-                Ok(Parcel::Denied { .. }) => unreachable!("the parent was not asked for these"),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(_) => return Err(Missing::Corrupt),
+                // Anything else that is wrong will show.
+                _ => {}
+            },
+            Ok(Parcel::Segment { id, memory }) => {
+                let region = Region::adopt(memory);
+                // Other workers may read it, too. Where it cannot be protected, it is as it would be otherwise.
+                // SAFETY: nothing in a worker writes to a segment with arguments.
+                let _ = unsafe { region.protect(0, region.len()) };
+                self.by_id.insert(id, region);
             }
+            Ok(Parcel::Forget { id }) => {
+                self.by_id.remove(&id);
+            }
+            Ok(Parcel::Share { id, memory }) => self.shares.push((id, memory)),
+            Ok(Parcel::Denied { .. }) => unreachable!("the parent was not asked for these"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(_) => return Err(Missing::Corrupt),
         }
+        Ok(true)
     }
 }
 
