@@ -65,11 +65,12 @@ impl<L: Link> Driver<L> {
                 failed: if limits.is_set() { FrameHeader::TIMED } else { 0 },
                 ..FrameHeader::new(Kind::Run)
             };
+            let no_memory = |error| format!("no shared memory for {} bytes: {error}", block.len());
             let sent = match (worker.send_shares(&block), block.bytes()) {
-                (Ok(true), Bytes::Here(body)) => worker.link.try_send(header, body),
-                (Ok(true), Bytes::Lent(item)) => worker.link.try_send_lent(header, item),
+                (Ok(true), Bytes::Here(body)) => worker.link.try_send(header, body).map_err(no_memory),
+                (Ok(true), Bytes::Lent(item)) => worker.link.try_send_lent(header, item).map_err(no_memory),
                 (Ok(false), _) => Ok(None),
-                (Err(error), _) => Err(error),
+                (Err(error), _) => Err(format!("a shared value that it uses cannot be sent: {error}")),
             };
             match sent {
                 Ok(Some(sent)) => {
@@ -89,7 +90,7 @@ impl<L: Link> Driver<L> {
                     worker.is_full = true;
                     job.push_front(block);
                 }
-                Err(error) => self.fail_unsendable(key, &block, &error),
+                Err(reason) => self.fail_unsendable(key, &block, &reason),
             }
         }
         self.feed_the_hungry();
@@ -114,13 +115,12 @@ impl<L: Link> Driver<L> {
         best.map(|(place, _)| place)
     }
 
-    /// Ends the items of a chunk for which no memory can be had.
-    fn fail_unsendable(&mut self, key: JobKey, block: &Block, error: &std::io::Error) {
+    /// Ends the items of a chunk that cannot be sent to any worker.
+    fn fail_unsendable(&mut self, key: JobKey, block: &Block, reason: &str) {
         let Some(job) = self.jobs.get(key) else { return };
         job.unended -= block.count as usize;
-        let reason = format!("no shared memory for {} bytes: {error}", block.len());
         for index in block.first..block.first + block.count as usize {
-            let source = CodecError::new(reason.clone());
+            let source = CodecError::new(reason);
             let error = Error::Encode { task: job.job.task, index, part: Part::Argument, source };
             job.job.deliver_failure(index, error);
         }
