@@ -28,13 +28,13 @@ fn table() -> MutexGuard<'static, BTreeMap<u64, Kept>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts in what has come, or why it could not be mapped.
-pub(crate) fn keep(id: u64, memory: io::Result<Memory>) {
+/// Puts in what has come, or why it could not be mapped; takes out what had that number, whose drop may run user code.
+pub(crate) fn keep(id: u64, memory: io::Result<Memory>) -> Option<Kept> {
     let kept = match memory {
         Ok(memory) => Kept::Closed(memory),
         Err(error) => Kept::Lost(format!("the shared value could not be mapped into the worker: {error}")),
     };
-    table().insert(id, kept);
+    table().insert(id, kept)
 }
 
 /// Takes one out. To drop it may run user code.

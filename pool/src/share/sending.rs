@@ -68,6 +68,8 @@ impl Encoding {
     /// Begins, with what items before this use.
     #[inline]
     pub(crate) fn enter(pool: u64, used: Used) -> Self {
+        // Of what the user's own code tried before this.
+        drop(complaint());
         let outer = take();
         put(used);
         Self { outer_pool: POOL.replace(pool), outer_item_uses: ITEM_USES.replace(false), outer }
@@ -196,6 +198,13 @@ mod tests {
         assert_eq!(ids(encoding.leave()), [both, both]);
         assert!(note(Some(&one)).unwrap_err().contains("only be sent as an argument"));
         assert!(Encoding::enter(home.number(), Used::new()).leave().is_none());
+    }
+
+    #[test]
+    fn what_was_complained_of_before_is_no_reason() {
+        complain("for another format");
+        let _encoding = Encoding::enter(1, Used::new());
+        assert_eq!(complaint(), None);
     }
 
     #[test]

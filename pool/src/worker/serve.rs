@@ -11,7 +11,7 @@ use crate::frame::{FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::registry::{Entry, Registry};
-use crate::share::{Memory, kept};
+use crate::share::{Memory, kept, sending};
 use crate::sys::{barrier, process, signals};
 use crate::transport::control::{Setup, Terms};
 use crate::transport::worker_link::{self, Inbox, Missing, Outbox};
@@ -118,7 +118,8 @@ impl Worker {
                 Some(Kind::Share) => {
                     let id = front.header.chunk;
                     let Ok(file) = self.inbox.take_share(id) else { return handshake::EXIT_NO_LINK };
-                    kept::keep(id, Memory::map(file.as_fd()));
+                    // In a fork of a worker something may have that number already.
+                    run::drop_value(kept::keep(id, Memory::map(file.as_fd())));
                     self.outbox.say_kept(id);
                 }
                 Some(Kind::Forget) => run::drop_value(kept::forget(front.header.chunk)),
@@ -158,6 +159,8 @@ impl Worker {
         self.outbox.begin_chunk(front.header.chunk, task);
         let Self { inbox, outbox, registry, memory, is_spent, out, generation, .. } = self;
         let run = registry.find(task).map(Entry::run);
+        // Of what earlier tasks tried by themselves.
+        drop(sending::complaint());
         ChunkRun::new(front, inbox, outbox, memory, is_spent, out, *generation).run(run);
         self.outbox.publish();
         self.shrink();
