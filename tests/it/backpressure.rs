@@ -4,15 +4,16 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pool::StartMethod;
+use pool::{Pool, StartMethod, pool_task};
 
-use crate::support::{Gate, Log, ask_until, peak_bytes, reset_peak, resident_bytes, start, tasks};
+use crate::support::{Gate, Log, ask_until, note, peak_bytes, reset_peak, resident_bytes, start, tasks};
 
 crate::cases![
     input_is_not_read_while_every_window_is_full,
     no_more_items_are_read_than_the_window_allows,
     a_slow_consumer_holds_up_the_input,
     map_does_not_read_far_ahead_of_the_workers,
+    map_async_of_nothing_starts_before_all_is_read,
     large_inputs_are_held_one_by_one,
     large_results_of_a_slow_consumer_are_bounded,
 ];
@@ -94,6 +95,24 @@ fn map_does_not_read_far_ahead_of_the_workers(method: StartMethod) {
         pool.terminate();
         assert!(map.join().unwrap().is_err());
     });
+}
+
+/// Its argument takes no bytes, so the log is told otherwise.
+#[pool_task]
+fn noted_of_nothing(_nothing: ()) {
+    note(&std::env::var("LOG_OF_NOTHING").unwrap(), "it ran");
+}
+
+fn map_async_of_nothing_starts_before_all_is_read(method: StartMethod) {
+    let log = Log::new();
+    let builder = Pool::builder().start_method(method).workers(1).env("LOG_OF_NOTHING", log.path());
+    let pool = builder.build().unwrap();
+    let items = (0..10_000).map(|n| {
+        if n == 9_000 {
+            log.wait_for(1)
+        }
+    });
+    assert_eq!(pool.map_async(noted_of_nothing, items).get().unwrap().len(), 10_000);
 }
 
 fn large_inputs_are_held_one_by_one(method: StartMethod) {

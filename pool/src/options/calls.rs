@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use crate::codec::ALIGN;
 use crate::driver::pump::Pump;
 use crate::error::{Error, Result};
 use crate::id::JobKey;
@@ -202,7 +203,8 @@ impl<'p> Options<'p> {
         };
         // If the caller's iterator panics, what was pushed is of no use to anybody.
         let guard = CancelOnUnwind { engine: &*engine, key };
-        let demand = Demand { items: usize::MAX, bytes: BLOCK, ahead: usize::MAX };
+        // An item may take no bytes at all.
+        let demand = Demand { items: BLOCK / ALIGN, bytes: BLOCK, ahead: usize::MAX };
         loop {
             match feed.feed(demand) {
                 Fed::Block(block) => engine.push(key, block),
