@@ -33,7 +33,7 @@ use crate::sys::{memory, process};
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
 /// Time and items between two glances at the clock, at most, if items are as short as those before them.
 const LONGEST_UNTIMED: Duration = Duration::from_micros(10);
-const MOST_UNTIMED: u32 = 128;
+const MOST_UNTIMED: u32 = 64;
 
 /// Builds both halves from what the parent sent, and the place for what is said in a panic.
 pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
