@@ -389,7 +389,7 @@ impl Pump {
             match next {
                 None => thread::park(),
                 Some(next) => {
-                    self.stock.watch();
+                    self.stock.keep_watching();
                     thread::park_timeout(next - now);
                 }
             }

@@ -172,6 +172,11 @@ impl Stock {
         }
     }
 
+    /// Says that the calling thread does look after it.
+    pub(crate) fn keep_watching(&self) {
+        self.watch.is_kept.store(true, Ordering::SeqCst);
+    }
+
     /// Says that there may be nothing to look after. To be said before it is found out.
     pub(crate) fn stop_watching(&self) {
         self.watch.is_kept.store(false, Ordering::SeqCst);
@@ -421,6 +426,26 @@ mod tests {
         assert_eq!(free(&stock), sizes[2..3], "as many as it takes, the oldest first");
         drop(huge);
         assert_eq!(free(&stock), sizes[3..]);
+    }
+
+    #[test]
+    fn who_looks_after_memory_does_not_wake_itself() {
+        let stock = Stock::new(1);
+        stock.be_watched_by_me();
+        stock.stop_watching();
+        stock.keep_watching();
+        let was_woken = AtomicBool::new(false);
+        let sleeper = thread::current();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Long enough to return before this if something called already.
+                thread::sleep(Duration::from_millis(50));
+                was_woken.store(true, Ordering::SeqCst);
+                sleeper.unpark();
+            });
+            thread::park();
+            assert!(was_woken.load(Ordering::SeqCst), "nobody else called");
+        });
     }
 
     #[test]
