@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pool::{Error, Exit, ExitReport, Limit, Pool, PoolBuilder, StartMethod, pool_task};
+use pool::{Error, Exit, ExitReport, Limit, Pool, PoolBuilder, Shared, StartMethod, pool_task};
 use rustix::process::{Pid, Resource, getpriority_process, getrlimit};
 use rustix::thread::{CapabilitySet, CpuSet, sched_getaffinity};
 
@@ -18,6 +18,7 @@ crate::cases![
     an_item_that_ignores_the_first_signal_says_so_as_well,
     cpu_time_counts_over_the_life_of_a_worker,
     an_argument_for_which_there_is_no_address_space_fails_alone,
+    it_does_so_behind_a_shared_value_as_well,
     less_address_space_than_a_worker_takes_is_an_error_of_every_call,
     an_initializer_that_dies_of_a_limit_says_so,
     each_place_has_its_cpu,
@@ -185,6 +186,24 @@ fn an_argument_for_which_there_is_no_address_space_fails_alone(method: StartMeth
     let results: Vec<_> = pool.imap(tasks::length, [&large[..9], &large, &large[..1 << 20]]).collect();
     let lengths: Vec<_> = results.into_iter().map(Result::ok).collect();
     assert_eq!(lengths, [Some(9), None, Some(1 << 20)]);
+}
+
+#[pool_task]
+fn times_length(factor: &Shared<usize>, bytes: &[u8]) -> usize {
+    **factor * bytes.len()
+}
+
+fn it_does_so_behind_a_shared_value_as_well(method: StartMethod) {
+    const SPACE: u64 = 200 << 20;
+    let pool = builder(method, 2).address_space_limit(SPACE).build().unwrap();
+    let large = vec![1u8; SPACE as usize];
+    for factor in 1..4 {
+        // It is on its way to a worker together with the item.
+        let factor = pool.share(factor).unwrap();
+        let outcome = beside(&pool, || pool.apply(times_length, (&factor, &large)));
+        assert!(matches!(outcome, Err(Error::Decode { index: 0, .. })), "{outcome:?}");
+        assert_eq!(pool.apply(times_length, (&factor, &large[..1 << 20])).unwrap(), *factor << 20);
+    }
 }
 
 fn less_address_space_than_a_worker_takes_is_an_error_of_every_call(method: StartMethod) {

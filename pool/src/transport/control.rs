@@ -61,7 +61,7 @@ pub(crate) struct Terms {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Parcel {
     /// See whether there is room for the segment that comes next: where there is none, the library that maps it panics.
-    Room { len: usize },
+    Room { id: u16, len: usize },
     /// Map this under this id, in place of what had the id before.
     Segment { id: u16, memory: IpcSharedMemory },
     /// Unmap it.

@@ -24,7 +24,7 @@ fn a_shared_value_is_found_though_there_is_no_room_for_what_comes_behind_it() {
     let (mut link, setup) = link();
     let share = Original::new(b"shared", Arc::new(Home::new())).unwrap();
     assert!(link.try_share(&share).unwrap());
-    link.parcels.send(control::Parcel::Room { len: 1 << 60 }).unwrap();
+    link.parcels.send(control::Parcel::Room { id: 1, len: 1 << 60 }).unwrap();
     let mut mapped = Mapped::default();
     assert!(mapped.take_share(share.id(), &setup.parcels).is_ok());
     assert!(matches!(mapped.find(1, 1, &setup.parcels), Err(Missing::NoRoom(_))));

@@ -168,6 +168,9 @@ pub(crate) struct Mapped {
     by_id: HashMap<u16, Region>,
     /// Shared values that came and were not asked for yet.
     shares: Vec<(u64, Envelope)>,
+    /// The segment that comes next and cannot be mapped, and why not. The frame that speaks of it is not the one that is
+    /// being read, perhaps; what the frames before it need has come.
+    too_large: Option<(u16, String)>,
 }
 
 impl Mapped {
@@ -187,6 +190,9 @@ impl Mapped {
             Err(Missing::Corrupt) if self.by_id.contains_key(&id) => {}
             outcome => outcome?,
         }
+        if let Some((_, reason)) = self.too_large.as_ref().filter(|(too_large, _)| *too_large == id) {
+            return Err(Missing::NoRoom(reason.clone()));
+        }
         Ok(checked(self.by_id.get(&id), id, len)?)
     }
 
@@ -203,18 +209,21 @@ impl Mapped {
         }
     }
 
-    /// Takes what is in the channel.
+    /// Takes what is in the channel, up to a segment for which there is no room.
     fn unpack(&mut self, parcels: &ParcelsIn) -> Result<(), Missing> {
         while self.unpack_one(parcels)? {}
         Ok(())
     }
 
-    /// Takes one parcel; false if there is none.
+    /// Takes one parcel; false if there is none, or none may be taken any more.
     fn unpack_one(&mut self, parcels: &ParcelsIn) -> Result<bool, Missing> {
+        if self.too_large.is_some() {
+            return Ok(false);
+        }
         match parcels.take() {
-            Ok(Parcel::Room { len }) => match memory::sealed(len) {
+            Ok(Parcel::Room { id, len }) => match memory::sealed(len) {
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
-                    return Err(Missing::NoRoom(format!("no room for {len} bytes: {error}")));
+                    self.too_large = Some((id, format!("no room for {len} bytes: {error}")));
                 }
                 // Anything else that is wrong will show.
                 _ => {}
@@ -386,5 +395,26 @@ fn checked<R: Borrow<Region>>(region: Option<&R>, id: u16, len: usize) -> Result
         Some((found, most)) if most >= len => Ok(found),
         Some((_, most)) => Err(Corrupt(format!("{len} bytes in segment {id} of {most} bytes"))),
         None => Err(Corrupt(format!("there is no segment {id}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::control;
+    use super::*;
+
+    #[test]
+    fn a_segment_for_which_there_is_no_room_is_missed_by_the_frame_that_speaks_of_it_only() {
+        let (out, parcels) = control::parcels().unwrap();
+        let region = Region::sparse(SMALLEST).unwrap();
+        out.send(Parcel::Room { id: 1, len: region.len() }).unwrap();
+        out.send(Parcel::Segment { id: 1, memory: region.handle().unwrap() }).unwrap();
+        out.send(Parcel::Room { id: 2, len: 1 << 60 }).unwrap();
+        let mut mapped = Mapped::default();
+        for _ in 0..2 {
+            assert_eq!(mapped.find(1, 5, &parcels).map(Region::len).ok(), Some(SMALLEST));
+        }
+        let missing = mapped.find(2, 5, &parcels).map(Region::len).unwrap_err();
+        assert!(matches!(missing, Missing::NoRoom(_)), "{missing:?}");
     }
 }

@@ -353,7 +353,7 @@ impl Known {
             return Ok(());
         }
         self.forget(segment.id, released, parcels)?;
-        parcels.send(Parcel::Room { len: segment.region.len() })?;
+        parcels.send(Parcel::Room { id: segment.id, len: segment.region.len() })?;
         parcels.send(Parcel::Segment { id: segment.id, memory: segment.region.handle()? })?;
         self.all.push(Entry { id: segment.id, segment: Arc::downgrade(segment), until });
         Ok(())
