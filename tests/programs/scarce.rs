@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use pool::{Error, Pool, PoolBuilder, StartMethod};
+use pool::{Error, Pool, PoolBuilder, StartMethod, pool_task};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tests::support::census::Census;
 use tests::support::report::scratch_path;
@@ -364,11 +364,18 @@ fn address_space_for_segments(method: StartMethod) {
 
 // Shared memory, which the kernel counts as files.
 
+#[pool_task]
+fn negated(flags: Vec<bool>) -> Vec<bool> {
+    flags.iter().map(|flag| !flag).collect()
+}
+
 fn short_files(method: StartMethod) {
     let pool = start(method, 2);
     limit(Resource::Fsize, 200_000);
     no_segments(&pool, &vec![1; 1_000_000]);
     segments(&pool, 100_000);
+    // It is not known before it is encoded how much room this takes.
+    assert_eq!(pool.apply(negated, (vec![true; 180_000],)).unwrap(), vec![false; 180_000]);
     limit(Resource::Fsize, 5_000);
     if method != StartMethod::Fork {
         let error = builder(method, 1).build().unwrap_err();

@@ -31,8 +31,8 @@ const KEEP: usize = 64 << 20;
 const MOST_BUSY: usize = 4;
 /// Most segments for results that a worker may have: each has a bit of a word.
 const MOST_GRANTED: usize = 63;
-/// More than a result goes through as it grows, and no more than the channel takes.
-const MOST_UNUSED: usize = 16;
+/// More than a result goes through as it grows, even if most are denied, and no more than the channel takes.
+const MOST_UNUSED: usize = 32;
 /// So many results of a worker may wait in their segments for who wants them; others are copied out as they come.
 const MOST_HELD: usize = 2;
 

@@ -125,7 +125,9 @@ impl Stock {
         };
         // Without the lock: it takes a while.
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
-        match Region::sparse(len.next_multiple_of(granule)) {
+        let len = len.next_multiple_of(granule);
+        match Region::sparse(len).or_else(|error| if self.clear() { Region::sparse(len) } else { Err(error) })
+        {
             Ok(region) => {
                 self.shelf().lent += 1;
                 Ok(Loan { segment: Arc::new(Segment { id, region }), len: 0, home: self.clone() })
@@ -135,6 +137,16 @@ impl Stock {
                 Err(error)
             }
         }
+    }
+
+    /// Gives all free segments back, so that there may be room for another one; false if there are none.
+    fn clear(&self) -> bool {
+        let mut shelf = self.shelf();
+        let count = shelf.free.len();
+        let given_up = shelf.give_up(count);
+        drop(shelf);
+        given_up.iter().for_each(Free::empty);
+        !given_up.is_empty()
     }
 
     fn take_back(&self, segment: Arc<Segment>) {
@@ -292,7 +304,9 @@ impl Draft<'_> {
             Some(loan) => needed.max(LOOSE.saturating_mul(loan.segment.region.len())),
             None => needed,
         };
-        let mut new = self.stock.lend(wanted)?;
+        let lent = self.stock.lend(wanted);
+        let mut new =
+            lent.or_else(|error| if wanted > needed { self.stock.lend(needed) } else { Err(error) })?;
         if let Some(old) = self.loan.take() {
             new.segment.region.copy_from(&old.segment.region, old.len);
             new.len = old.len;

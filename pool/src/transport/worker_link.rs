@@ -463,7 +463,10 @@ impl Outbox {
         let released = self.results.consumed();
         let Self { results, own, parent, grants, .. } = self;
         let mut asking = Asking { results, own, parent, grants, is_cut_off: false };
-        let taken = self.segments.take(wanted, released, self.holds.all(), &mut asking);
+        let mut taken = self.segments.take(wanted, released, self.holds.all(), &mut asking);
+        if taken.is_err() && wanted > needed && !asking.is_cut_off {
+            taken = self.segments.take(needed, released, self.holds.all(), &mut asking);
+        }
         self.is_cut_off |= asking.is_cut_off;
         if let (Ok(new), Some(old)) = (&taken, &old) {
             self.segments.region(*new).copy_from(self.segments.region(old.segment), old.len);
