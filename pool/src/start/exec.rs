@@ -123,8 +123,12 @@ fn spawn(invitation: &Invitation) -> io::Result<Process> {
     }
     // In a group of its own from the first moment, because Ctrl-C goes to the program's.
     command.process_group(0).env(VARIABLE, invitation.to_text()).stdin(Stdio::null());
-    let child = command.spawn()?;
-    Process::open_executed(child.id())
+    let mut child = command.spawn()?;
+    Process::open_executed(child.id()).inspect_err(|_| {
+        // It is not known to anybody else.
+        let _ = child.kill();
+        let _ = child.wait();
+    })
 }
 
 fn end(process: &Process) {
