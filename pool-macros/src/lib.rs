@@ -43,7 +43,8 @@ use proc_macro::TokenStream;
 ///
 /// A value is plain if it is nothing but its bytes, and any bytes would do: what the crate `bytemuck` calls `Pod`. All
 /// numbers are, arrays of plain values, and structs that derive it: `#[repr(C)]` and
-/// `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]`. They need not implement serde's traits.
+/// `#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]`. They need not implement serde's traits; if they do, these are
+/// not asked, so that a field crosses as well that `#[serde(skip)]` would leave out.
 ///
 /// Plain values travel as their bytes, a slice or a `Vec` of them in one copy: large data should be a parameter, or the
 /// result, in one of these forms. Everything else goes through serde, value by value, which takes

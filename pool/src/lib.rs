@@ -92,7 +92,8 @@
 //! ahead, whether a job gives up at its first failure, how long an item may run, how often it is tried again. Parameters of a task are owned types with serde's two traits, or
 //! shared references: the worker borrows `&str` and `&[u8]`, and slices of [plain values](macro@pool_task#plain-values), from shared memory.
 //!
-//! Values of more than 32 KiB travel through shared memory that is made once and used again, and are copied once on each way:
+//! Values of more than 32 KiB travel through shared memory that is made once and used again. Those that are plain, or text, are copied
+//! once on each way, unless many wait:
 //!
 //! ```
 //! use pool::{pool_task, Pool};
