@@ -22,7 +22,7 @@ use crate::sys::process;
 use crate::sys::thread::OwnThread;
 use crate::task::Task;
 use crate::transport::control::Terms;
-use crate::transport::link::ParentBell;
+use crate::transport::ring_link::ParentBell;
 use crate::transport::stock::Stock;
 use crate::worker;
 use conditions::Wanted;

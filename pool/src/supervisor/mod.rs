@@ -23,7 +23,7 @@ use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
 use crate::sys::signals;
 use crate::transport::control::Terms;
-use crate::transport::link::{ParentBell, RingLink};
+use crate::transport::ring_link::{ParentBell, RingLink};
 use crate::transport::stock::Stock;
 use setbacks::Setback;
 use slot::Slot;

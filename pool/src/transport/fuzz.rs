@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{Hello, Order, Parcel, Report, Setup, Terms, guarded};
 use super::layout::{self, SharedRing};
-use super::link::{Corrupt, Link, ParentBell, RingLink, Sent};
+use super::link::{Corrupt, Link, Sent};
 use super::region::Region;
 use super::ring::Memory;
+use super::ring_link::{ParentBell, RingLink};
 use super::stock::Stock;
 use crate::body::{EntryHeader, Items, Shape, append_entry};
 use crate::codec::Reader;

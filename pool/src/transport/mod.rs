@@ -11,6 +11,8 @@ pub(crate) mod in_memory;
 pub(crate) mod last_words;
 mod layout;
 pub(crate) mod link;
+pub(crate) mod outbox;
+pub(crate) mod ring_link;
 mod region;
 pub(crate) mod ring;
 mod sealed;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::frame::{FrameHeader, Status};
 use crate::registry::{Run, Stage};
-use crate::transport::worker_link::{Clock, Front, Inbox, Outbox};
+use crate::transport::outbox::{Clock, Outbox};
+use crate::transport::worker_link::{Front, Inbox};
 use crate::worker::memory::MemoryWatch;
 use crate::worker::{panics, run};
 

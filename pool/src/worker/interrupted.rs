@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::transport::worker_link::Interruption;
+use crate::transport::outbox::Interruption;
 
 static SOURCE: Mutex<Option<Interruption>> = Mutex::new(None);
 
