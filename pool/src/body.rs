@@ -215,6 +215,8 @@ impl Default for Batch {
 impl Batch {
     /// Room for the header of a first item that turns out to be an entry.
     const GAP: usize = EntryHeader::SIZE;
+    /// Room for the gap and for the usual only item, so that it is allocated once.
+    const USUAL_ITEM: usize = 64;
     /// No item is of this length.
     const OTHER: usize = usize::MAX;
 
@@ -244,6 +246,9 @@ impl Batch {
         self.last = self.bytes.len();
         // The first item's gap is what an entry's header needs as well.
         if self.count == 0 || self.shape == Shape::Entries {
+            if self.bytes.capacity() == 0 {
+                self.bytes.reserve(Self::USUAL_ITEM);
+            }
             self.bytes.extend_from_slice(&[0; Self::GAP]);
         }
         self.start = self.bytes.len();
