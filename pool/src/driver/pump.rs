@@ -55,6 +55,8 @@ pub(crate) struct Pump {
     is_shut_down: AtomicBool,
     /// Number of open jobs, as of the last unlock.
     open_jobs: AtomicUsize,
+    /// Threads that have yet to tell callers of jobs what became of them.
+    unannounced: AtomicUsize,
     /// The process whose threads and workers these are.
     owner: u32,
     generation: u32,
@@ -115,6 +117,7 @@ impl Pump {
             background_sleeps: AtomicBool::new(false),
             is_shut_down: AtomicBool::new(false),
             open_jobs: AtomicUsize::new(0),
+            unannounced: AtomicUsize::new(0),
             owner: process::own_pid(),
             generation: process::fork_generation(),
         }
@@ -162,8 +165,12 @@ impl Pump {
         let due = driver.due();
         let result = change(&mut driver);
         let open = driver.open_jobs();
-        let was_open = self.open_jobs.swap(open, Ordering::SeqCst);
         let mut effects = driver.take_effects();
+        // Before anybody can see that no job is open: jobs whose callers do not know yet are not over.
+        if !effects.notify.is_empty() {
+            self.unannounced.fetch_add(1, Ordering::SeqCst);
+        }
+        let was_open = self.open_jobs.swap(open, Ordering::SeqCst);
         let is_earlier = driver.due().is_some_and(|new| due.is_none_or(|old| new < old));
         effects.wake_leader = is_earlier || was_open > 0 && open == 0;
         (result, effects)
@@ -184,6 +191,9 @@ impl Pump {
             self.commands.wake();
         }
         effects.notify.iter().for_each(|job| job.notify());
+        if !effects.notify.is_empty() {
+            self.unannounced.fetch_sub(1, Ordering::SeqCst);
+        }
         for retry_if in effects.done_with.drain(..) {
             // What it panics with in the user's `drop` is not ours to tell.
             let _ = ASKS.with(|asks| asks.during(|| callback::catch(|| drop(retry_if))));
@@ -348,9 +358,10 @@ impl Pump {
         }
     }
 
-    /// Waits until no job is open.
+    /// Waits until no job is open, and everybody was told who wanted to know.
     pub(crate) fn wait_for_all(&self, deadline: Option<Instant>) -> bool {
-        self.wait_until(None, &|| !self.has_open_jobs(), deadline)
+        let is_over = || !self.has_open_jobs() && self.unannounced.load(Ordering::SeqCst) == 0;
+        self.wait_until(None, &is_over, deadline)
     }
 
     /// Ends the background thread.
