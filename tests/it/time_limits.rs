@@ -29,6 +29,7 @@ crate::cases![
     cancel_leaves_other_jobs_alone,
     cancel_lets_a_task_end_by_itself_that_asks,
     dropping_a_lazy_call_leaves_its_running_items_alone,
+    running_items_of_a_dropped_lazy_call_still_have_its_deadline,
     limits_that_make_no_sense_are_refused,
     a_limit_too_long_for_any_clock_is_none,
     many_timeouts_at_random_times_end_every_item_once,
@@ -268,6 +269,17 @@ fn dropping_a_lazy_call_leaves_its_running_items_alone(method: StartMethod) {
     gate.open();
     all_workers_are_back(&pool);
     assert_eq!((pool.worker_pids(), log.count()), (pids, 1));
+}
+
+fn running_items_of_a_dropped_lazy_call_still_have_its_deadline(method: StartMethod) {
+    let pool = start(method, 2);
+    let mut naps =
+        pool.options().chunk_size(1).deadline(Instant::now() + 10 * SHORT).imap(limited::sleep, [600_000; 2]);
+    assert!(naps.next_timeout(3 * SHORT).is_none(), "they run");
+    drop(naps);
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    pool.close();
+    pool.join().unwrap();
 }
 
 fn limits_that_make_no_sense_are_refused(method: StartMethod) {

@@ -118,12 +118,18 @@ impl<L: Link> Driver<L> {
     ) -> bool {
         let index = self.lowest_unended(key);
         let Some(job) = self.remove_job(key) else { return false };
+        let deadline = job.deadline();
         job.job.abort(error(job.job.task, index));
         self.effects.notify.push(job.job);
         self.timers.drop_retries(key);
         self.revoke(key);
-        if rest == Rest::IsEnded {
-            self.end_running(key);
+        match rest {
+            Rest::IsEnded => {
+                self.interrupt_running(key);
+                self.end_running(key, Instant::now() + CANCEL_GRACE);
+            }
+            // What may finish has as long as it had before.
+            Rest::Finishes => deadline.into_iter().for_each(|deadline| self.end_running(key, deadline)),
         }
         self.leave_if_done();
         true
@@ -140,16 +146,21 @@ impl<L: Link> Driver<L> {
         [in_flight, retried, asked, job.lowest_unsent()].into_iter().flatten().min().unwrap_or(job.pushed)
     }
 
-    /// Sees to it that no worker runs an item of this job for much longer.
-    fn end_running(&mut self, key: JobKey) {
-        let now = Instant::now();
+    /// Tells the running items of a job that they should come to an end.
+    fn interrupt_running(&mut self, key: JobKey) {
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
             let running = worker.link.running();
-            if worker.in_flight.end_chunks_of(key, now + CANCEL_GRACE) {
-                if worker.in_flight.find_running(running).is_some_and(|chunk| chunk.job == key) {
-                    worker.link.interrupt(running);
-                }
-                self.timers.look_at_limits(now + CANCEL_GRACE);
+            if worker.in_flight.find_running(running).is_some_and(|chunk| chunk.job == key) {
+                worker.link.interrupt(running);
+            }
+        }
+    }
+
+    /// Sees to it that no worker runs an item of this job after that.
+    fn end_running(&mut self, key: JobKey, by: Instant) {
+        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
+            if worker.in_flight.end_chunks_of(key, by) {
+                self.timers.look_at_limits(by);
             }
         }
     }
@@ -433,6 +444,22 @@ mod tests {
         assert_eq!(job.aborted().and_then(|error| error.index()), Some(1));
         questions.into_iter().for_each(|question| driver.answer(question.ask()));
         assert!(driver.asked.is_empty());
+    }
+
+    #[test]
+    fn an_item_that_may_finish_after_its_job_does_so_before_the_deadline_of_that() {
+        let (mut driver, fakes) = ready(1, Rules::default());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let extras = Extras { deadline: Some(deadline), ..Extras::default() };
+        let (_, key) =
+            numbers(&mut driver, 1, JobOptions { extras: Some(Box::new(extras)), ..JobOptions::default() });
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        fakes[0].set_running(&chunk, 0);
+        assert!(driver.cancel(key, Rest::Finishes));
+        assert!(fakes[0].interrupted().is_none() && driver.open_jobs() == 1);
+        assert_eq!(driver.timers.limits, Some(deadline));
+        let at = driver.look_at_worker(0, deadline);
+        assert!(at.is_none() && driver.take_effects().end == [(0, 100)]);
     }
 
     #[test]
