@@ -1,5 +1,10 @@
 //! The orderly end.
 
+use std::pin::Pin;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use pool::{AsyncResult, Error, Pool, StartMethod};
@@ -19,6 +24,7 @@ crate::cases![
     close_on_an_unused_pool_ends_it,
     close_while_others_submit_loses_nothing,
     work_queued_at_close_survives_a_lost_worker,
+    join_waits_until_everybody_is_told,
 ];
 
 fn join_on_an_open_pool_is_an_error(method: StartMethod) {
@@ -194,4 +200,38 @@ fn work_queued_at_close_survives_a_lost_worker(method: StartMethod) {
     pool.join().unwrap();
     assert!(matches!(first.get(), Err(Error::WorkerLost { .. })));
     assert_eq!(rest.get().unwrap().len(), 100);
+}
+
+/// Says that it is woken, and holds up who wakes it for as long as `go` has another end.
+struct Reluctant {
+    woken: Mutex<Sender<()>>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Wake for Reluctant {
+    fn wake(self: Arc<Self>) {
+        self.woken.lock().unwrap().send(()).unwrap();
+        let _ = self.go.lock().unwrap().recv();
+    }
+}
+
+fn join_waits_until_everybody_is_told(method: StartMethod) {
+    let pool = start(method, 1);
+    let gate = Gate::new();
+    let mut watched = pool.apply_async(tasks::gated, (gate.path(), 1));
+    let last = pool.apply_async(tasks::gated, (gate.path(), 2)).error_callback(|_| {});
+    let ((woken, is_woken), (hold, go)) = (mpsc::channel(), mpsc::channel());
+    let waker = Waker::from(Arc::new(Reluctant { woken: Mutex::new(woken), go: Mutex::new(go) }));
+    assert!(Pin::new(&mut watched).poll(&mut Context::from_waker(&waker)).is_pending());
+    let (joined, is_joined) = mpsc::channel();
+    thread::scope(|scope| {
+        // It tells the first job's waker of the end, and the last job's callback only after that.
+        scope.spawn(|| pool.terminate());
+        is_woken.recv().unwrap();
+        scope.spawn(|| joined.send(pool.join()).unwrap());
+        assert!(is_joined.recv_timeout(Duration::from_millis(300)).is_err(), "somebody is not told yet");
+        drop::<Sender<()>>(hold);
+        is_joined.recv().unwrap().unwrap();
+        assert!(last.ready());
+    });
 }

@@ -23,6 +23,7 @@ crate::cases![
     finalizer_does_not_run_when_the_pool_is_terminated,
     failing_finalizer_is_of_no_consequence,
     an_error_that_the_initializer_returns_is_its_failure,
+    an_error_that_is_longer_than_a_frame_is_told,
 ];
 
 static FACTOR: AtomicU64 = AtomicU64::new(0);
@@ -256,4 +257,16 @@ fn an_error_that_the_initializer_returns_is_its_failure(method: StartMethod) {
         Pool::builder().start_method(method).workers(1).initializer(returns_an_error, (1,)).build().unwrap();
     let error = pool.apply(tasks::square, (3,)).unwrap_err();
     assert!(matches!(error, Error::Initializer { .. }), "{error}");
+}
+
+#[pool_task]
+fn fails_at_length(length: usize) -> Result<(), String> {
+    Err("x".repeat(length))
+}
+
+fn an_error_that_is_longer_than_a_frame_is_told(method: StartMethod) {
+    let builder = Pool::builder().start_method(method).workers(1).initializer(fails_at_length, (1 << 20,));
+    let error = builder.build().unwrap().apply(tasks::square, (3,)).unwrap_err();
+    assert!(matches!(error, Error::Initializer { .. }), "{error}");
+    assert!(error.to_string().contains(&"x".repeat(1 << 20)));
 }

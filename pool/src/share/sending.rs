@@ -16,6 +16,8 @@ thread_local! {
     /// There is something in `USED`, which takes longer to look at.
     static ANY_USES: Cell<bool> = const { Cell::new(false) };
     static USED: RefCell<Used> = const { RefCell::new(Used::new()) };
+    /// There is something in `COMPLAINT`.
+    static COMPLAINS: Cell<bool> = const { Cell::new(false) };
     static COMPLAINT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -140,11 +142,13 @@ pub(super) fn note(keeper: Option<&Arc<Keeper>>) -> Result<u64, &'static str> {
 /// Keeps a reason that the format does not pass on.
 pub(super) fn complain(reason: &str) {
     COMPLAINT.set(Some(reason.to_owned()));
+    COMPLAINS.set(true);
 }
 
 /// Takes the reason why a shared value could not be sent or received on this thread.
+#[inline]
 pub(crate) fn complaint() -> Option<String> {
-    COMPLAINT.take()
+    if COMPLAINS.replace(false) { COMPLAINT.take() } else { None }
 }
 
 #[cfg(test)]

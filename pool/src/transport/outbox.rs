@@ -400,7 +400,7 @@ impl Outbox {
         };
         self.results.write(at, &header.to_bytes());
         let end = at + FrameHeader::SIZE as u64;
-        let room = self.results.room_after(end).min(INLINE_MAX);
+        let room = self.results.certain_room_after(end).min(INLINE_MAX);
         let usual = shape.stride().filter(|stride| shape == Shape::of_one(*stride)).unwrap_or(Open::OTHER);
         self.open = Some(Open { at, header, shape, end, room, usual });
     }

@@ -86,10 +86,16 @@ impl<M: Memory> Producer<M> {
 
     /// How many bytes from `end` on may be written, in the piece that starts at the tail.
     pub(crate) fn room_after(&mut self, end: Position) -> usize {
+        self.consumed();
+        self.certain_room_after(end)
+    }
+
+    /// The same as far as is known without a look at the consumer's counter, which costs a cache miss.
+    pub(crate) fn certain_room_after(&self, end: Position) -> usize {
         let capacity = self.memory.capacity();
         let taken = (end - self.tail) as usize;
         let contiguous = capacity.saturating_sub(self.offset(self.tail) + taken);
-        contiguous.min((self.consumed() + capacity as u64 - end) as usize)
+        contiguous.min((self.head + capacity as u64 - end) as usize)
     }
 
     fn has_room(&mut self, end: Position) -> bool {

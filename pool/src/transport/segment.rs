@@ -274,23 +274,23 @@ impl Granted {
         self.used
     }
 
-    /// Gives the memory of all segments back, unless a result waits in one; tells whether it did.
+    /// Gives the memory of all segments back in which no result waits; tells whether that was all of them.
     ///
     /// # Safety
     ///
     /// The worker runs no item, so that it writes to none of them.
     pub(crate) unsafe fn empty(&mut self) -> bool {
-        if Arc::strong_count(&self.holds) > 1 {
-            return false;
-        }
-        for region in self.by_id.values() {
+        let held = self.holds.all();
+        for (_, region) in self.by_id.iter().filter(|(id, _)| held & bit(**id) == 0) {
             // SAFETY: the worker is not writing, and nobody here has a result there that was not taken.
             let emptied = unsafe { region.empty() };
             // A system that cannot do so frees it with the worker.
             drop(emptied);
         }
-        self.used = None;
-        true
+        if held == 0 {
+            self.used = None;
+        }
+        held == 0
     }
 
     /// Leaves a result where it is, for who wants it, unless there are enough of those. To be called before its frame is
