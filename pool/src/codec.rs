@@ -5,15 +5,17 @@
 //! aligned bytes, so that a worker can borrow them in place. Every item starts at an address that is
 //! a multiple of [`ALIGN`]; padding inside an item counts from there.
 
-mod numbers;
+mod bulk;
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned};
+
+use bulk::Raw;
 
 /// What the start of every item is aligned to, on both sides.
 pub(crate) const ALIGN: usize = 8;
@@ -170,27 +172,21 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    /// Appends an owned value, or one that the receiver will own.
-    #[inline]
+    /// Appends an owned value, or one that the receiver will own: a string or a vector of numbers in bulk, anything else
+    /// in the format.
     pub fn value<T: Serialize + 'static>(&mut self, value: &T) -> Result<(), CodecError> {
-        if numbers::append_number(value, self.out) {
-            return Ok(());
-        }
         if let Some(text) = (value as &dyn Any).downcast_ref::<String>() {
             return self.text(text);
         }
-        match numbers::of_vec(value) {
+        match bulk::of_vec(value) {
             Some(numbers) => self.raw(numbers.bytes, numbers.align),
             None => self.formatted(value),
         }
     }
 
-    /// Appends a slice: in bulk if it is of plain numbers, else element by element.
-    pub fn slice<T: Serialize + 'static>(&mut self, slice: &[T]) -> Result<(), CodecError> {
-        match numbers::of_slice(slice) {
-            Some(numbers) => self.raw(numbers.bytes, numbers.align),
-            None => self.formatted(slice),
-        }
+    /// Appends a slice, element by element.
+    pub fn slice<T: Serialize>(&mut self, slice: &[T]) -> Result<(), CodecError> {
+        self.formatted(slice)
     }
 
     /// Appends a value of which any bytes are one.
@@ -301,10 +297,7 @@ impl<'f> Reader<'f> {
         if let Some(item) = self.outside {
             return self.copied(item);
         }
-        if let Some(number) = numbers::number_from(|size| self.take(size))? {
-            return Ok(number);
-        }
-        match bulk_from(|align| self.raw(align).map(Raw::Here))? {
+        match bulk::bulk_from(|align| self.raw(align).map(Raw::Here))? {
             Some(value) => Ok(value),
             None => self.formatted(),
         }
@@ -313,11 +306,11 @@ impl<'f> Reader<'f> {
     /// Reads a value of an item that is outside: in bulk with one copy, else out of a copy of all that is left.
     #[cold]
     fn copied<T: DeserializeOwned + 'static>(&mut self, item: &'f dyn Outside) -> Result<T, CodecError> {
-        if let Some(value) = bulk_from(|align| self.raw_outside(item, align))? {
+        if let Some(value) = bulk::bulk_from(|align| self.raw_outside(item, align))? {
             return Ok(value);
         }
         let left = item.len().checked_sub(self.at).ok_or_else(short)?;
-        let copy = numbers::copy::<u8>(item, self.at, left)?;
+        let copy = bulk::copy::<u8>(item, self.at, left)?;
         let mut reader = Reader::new(&copy);
         let value = reader.value()?;
         self.at += reader.at;
@@ -337,12 +330,9 @@ impl<'f> Reader<'f> {
         Ok(Raw::Outside { item, start, length })
     }
 
-    /// Reads a slice; it is borrowed from the item if it is of plain numbers and lies aligned.
-    pub fn slice<T: DeserializeOwned + 'static>(&mut self) -> Result<Slice<'f, T>, CodecError> {
-        match numbers::slice_from(|align| self.raw(align))? {
-            Some(slice) => Ok(slice),
-            None => self.formatted().map(Slice::Owned),
-        }
+    /// Reads what [`Writer::slice`] wrote.
+    pub fn slice<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, CodecError> {
+        self.formatted()
     }
 
     /// Reads what [`Writer::plain`] wrote.
@@ -358,7 +348,7 @@ impl<'f> Reader<'f> {
     fn plain_outside<N: bytemuck::Pod>(&mut self, item: &dyn Outside) -> Result<N, CodecError> {
         let (start, size) = (self.at, size_of::<N>());
         self.at = start.checked_add(size).filter(|end| *end <= item.len()).ok_or_else(short)?;
-        Ok(bytemuck::pod_read_unaligned(&numbers::copy::<u8>(item, start, size)?))
+        Ok(bytemuck::pod_read_unaligned(&bulk::copy::<u8>(item, start, size)?))
     }
 
     /// Reads what [`Writer::plain_slice`] wrote into a vector.
@@ -381,7 +371,7 @@ impl<'f> Reader<'f> {
         let bytes = self.raw(align_of::<N>())?;
         match bytemuck::try_cast_slice(bytes) {
             Ok(slice) => Ok(Slice::Borrowed(slice)),
-            Err(_) => numbers::to_vec(bytes).map(Slice::Owned),
+            Err(_) => bulk::to_vec(bytes).map(Slice::Owned),
         }
     }
 
@@ -448,42 +438,6 @@ pub(crate) fn to_bytes<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(),
 /// Decodes what [`to_bytes`] encoded.
 pub(crate) fn from_bytes<'f, T: Deserialize<'f>>(bytes: &'f [u8]) -> Result<T, CodecError> {
     postcard::from_bytes(bytes).map_err(|error| CodecError::from_postcard::<T>("decode", error))
-}
-
-/// Bytes as [`Writer::raw`] wrote them.
-enum Raw<'f> {
-    Here(&'f [u8]),
-    /// Inside `item`, as was checked.
-    Outside {
-        item: &'f dyn Outside,
-        start: usize,
-        length: usize,
-    },
-}
-
-impl Raw<'_> {
-    fn to_vec<N: bytemuck::Pod>(&self) -> Result<Vec<N>, CodecError> {
-        match *self {
-            Raw::Here(bytes) => numbers::to_vec(bytes),
-            Raw::Outside { item, start, length } => numbers::copy(item, start, length),
-        }
-    }
-}
-
-/// Reads a `T` in bulk if it is a `Vec` of plain numbers or a string; `raw` yields the bytes for an alignment.
-fn bulk_from<'f, T: 'static>(
-    raw: impl FnOnce(usize) -> Result<Raw<'f>, CodecError>,
-) -> Result<Option<T>, CodecError> {
-    if TypeId::of::<T>() != TypeId::of::<String>() {
-        return numbers::vec_from(raw);
-    }
-    let text = match raw(1)? {
-        Raw::Here(bytes) => std::str::from_utf8(bytes).map(str::to_owned).map_err(no_text)?,
-        Raw::Outside { item, start, length } => String::from_utf8(numbers::copy(item, start, length)?)
-            .map_err(|error| no_text(error.utf8_error()))?,
-    };
-    let mut text = Some(text);
-    Ok((&mut text as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
 }
 
 fn no_text(error: std::str::Utf8Error) -> CodecError {

@@ -43,16 +43,16 @@ proptest! {
                                        floats in any::<Vec<i64>>(), record in record()) {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
-        writer.value(&a).unwrap();
+        writer.plain(&a).unwrap();
         writer.text(&text).unwrap();
         writer.value(&numbers).unwrap();
-        writer.slice(&floats).unwrap();
+        writer.plain_slice(&floats).unwrap();
         writer.value(&record).unwrap();
         let mut reader = Reader::new(&out);
-        prop_assert_eq!(reader.value::<u64>().unwrap(), a);
+        prop_assert_eq!(reader.plain::<u64>().unwrap(), a);
         prop_assert_eq!(reader.text().unwrap(), &text);
         prop_assert_eq!(reader.value::<Vec<u32>>().unwrap(), numbers);
-        prop_assert_eq!(&*reader.slice::<i64>().unwrap(), &floats[..]);
+        prop_assert_eq!(&*reader.plain_slice::<i64>().unwrap(), &floats[..]);
         prop_assert_eq!(reader.value::<Record>().unwrap(), record);
         prop_assert!(reader.finish().is_ok());
     }
@@ -62,6 +62,7 @@ proptest! {
         let _ = Reader::new(&bytes).value::<Record>();
         let _ = Reader::new(&bytes).value::<Vec<f64>>();
         let _ = Reader::new(&bytes).slice::<u16>();
+        let _ = Reader::new(&bytes).plain_slice::<u16>();
         let _ = Reader::new(&bytes).text();
     }
 }
@@ -103,7 +104,7 @@ impl Outside for Copied {
 type Sent = (u16, Vec<u8>, String, Vec<f64>, Vec<Record>);
 
 fn write(sent: &Sent, writer: &mut Writer<'_>) -> Result<(), CodecError> {
-    writer.value(&sent.0)?;
+    writer.plain(&sent.0)?;
     writer.value(&sent.1)?;
     writer.value(&sent.2)?;
     writer.value(&sent.3)?;
@@ -135,7 +136,7 @@ proptest! {
         prop_assert!(room.bytes == whole[8..]);
         let item = Copied(room.bytes);
         let mut reader = Reader::outside(&item);
-        prop_assert_eq!(reader.value::<u16>().unwrap(), sent.0);
+        prop_assert_eq!(reader.plain::<u16>().unwrap(), sent.0);
         prop_assert!(reader.value::<Vec<u8>>().unwrap() == sent.1);
         prop_assert!(reader.value::<String>().unwrap() == sent.2);
         prop_assert!(reader.value::<Vec<f64>>().unwrap() == sent.3);
@@ -148,7 +149,7 @@ proptest! {
         let _ = Reader::outside(&item).value::<Record>();
         let _ = Reader::outside(&item).value::<Vec<f64>>();
         let _ = Reader::outside(&item).value::<String>();
-        let _ = Reader::outside(&item).value::<u64>();
+        let _ = Reader::outside(&item).plain::<u64>();
     }
 }
 
@@ -174,28 +175,28 @@ fn that_room_ran_out_in_the_middle_is_the_reason_that_is_told() {
 fn numbers_are_borrowed_when_the_item_lies_aligned() {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out);
-    writer.value(&7u8).unwrap();
-    writer.slice(&[1.5f64, 2.5]).unwrap();
+    writer.plain(&7u8).unwrap();
+    writer.plain_slice(&[1.5f64, 2.5]).unwrap();
     let words = aligned(&out);
     let mut reader = Reader::new(&bytemuck::cast_slice(&words)[..out.len()]);
-    reader.value::<u8>().unwrap();
-    assert!(matches!(reader.slice::<f64>().unwrap(), Slice::Borrowed([1.5, 2.5])));
+    reader.plain::<u8>().unwrap();
+    assert!(matches!(reader.plain_slice::<f64>().unwrap(), Slice::Borrowed([1.5, 2.5])));
 }
 
 #[test]
 fn numbers_are_copied_when_the_item_lies_unaligned() {
     let mut out = vec![0];
-    Writer::new(&mut out).slice(&[1u64, 2]).unwrap();
+    Writer::new(&mut out).plain_slice(&[1u64, 2]).unwrap();
     let words = aligned(&out);
     let bytes: &[u8] = &bytemuck::cast_slice(&words)[1..out.len()];
-    assert!(matches!(Reader::new(bytes).slice::<u64>().unwrap(), Slice::Owned(vec) if vec == [1, 2]));
+    assert!(matches!(Reader::new(bytes).plain_slice::<u64>().unwrap(), Slice::Owned(vec) if vec == [1, 2]));
 }
 
 #[test]
 fn slices_of_other_types_are_decoded() {
     let mut out = Vec::new();
     Writer::new(&mut out).slice(&["a".to_owned(), "b".to_owned()]).unwrap();
-    assert_eq!(&*Reader::new(&out).slice::<String>().unwrap(), ["a", "b"]);
+    assert_eq!(Reader::new(&out).slice::<String>().unwrap(), ["a", "b"]);
 }
 
 #[test]

@@ -364,7 +364,10 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::Share`](crate::Error::Share) if the value cannot be encoded or there is no memory for it,
-    /// [`Error::Closed`](crate::Error::Closed) if the pool was closed before the call.
+    /// [`Error::Closed`](crate::Error::Closed) if the pool was closed before the call,
+    /// [`Error::ForkedChild`](crate::Error::ForkedChild) in a fork of the program.
+    ///
+    /// Each value takes a descriptor of this process for as long as it is shared.
     ///
     /// # Examples
     ///

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{CodecError, Reader, Slice, Writer};
+use crate::codec::{CodecError, Reader, Writer};
 use crate::id::TaskId;
 
 /// A function that workers can run, made by [`#[pool_task]`](macro@crate::pool_task).
@@ -155,7 +155,7 @@ pub trait Sendable: Sized + 'static {
     fn write_slice(slice: &[Self], out: &mut Writer<'_>) -> Result<(), CodecError>;
 
     /// Takes the slice that is next in an item.
-    fn read_slice<'f>(input: &mut Reader<'f>) -> Result<Slice<'f, Self>, CodecError>;
+    fn read_slice(input: &mut Reader<'_>) -> Result<Vec<Self>, CodecError>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -174,7 +174,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Sendable for T {
         out.slice(slice)
     }
 
-    fn read_slice<'f>(input: &mut Reader<'f>) -> Result<Slice<'f, Self>, CodecError> {
+    fn read_slice(input: &mut Reader<'_>) -> Result<Vec<Self>, CodecError> {
         input.slice()
     }
 }
@@ -234,10 +234,7 @@ impl<T: Sendable> Lend for [T] {
     }
 
     fn read<'f>(input: &mut Reader<'f>) -> Result<Lent<'f, [T]>, CodecError> {
-        Ok(match T::read_slice(input)? {
-            Slice::Borrowed(slice) => Lent::Borrowed(slice),
-            Slice::Owned(vec) => Lent::Owned(vec.into_boxed_slice()),
-        })
+        T::read_slice(input).map(Vec::into_boxed_slice).map(Lent::Owned)
     }
 }
 

@@ -56,6 +56,7 @@ modules! {
     program_end
     retries
     share
+    share_limits
     start_methods
     stubborn
     tasks

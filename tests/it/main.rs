@@ -45,6 +45,7 @@ mod plain;
 mod program_end;
 mod retries;
 mod share;
+mod share_limits;
 mod start_methods;
 mod stubborn;
 mod tasks;

@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use pool::{Error, Pool, StartMethod};
+use pool::{Error, Pool, Shared, StartMethod, pool_task};
 use tests::support::{Gate, PATIENCE, program, start, tasks};
 
 /// Longer than the child may live.
@@ -74,10 +74,16 @@ fn go_on(pool: &Pool, pids: &[u32]) {
     pool.join().unwrap();
 }
 
+#[pool_task]
+fn plus(base: &Shared<u64>, n: u64) -> u64 {
+    **base + n
+}
+
 fn calls(method: StartMethod) {
     let pool = start(method, 2);
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
     let (owner, pids) = (std::process::id(), pool.worker_pids());
+    let mut shared = Some(pool.share(7u64).unwrap());
     in_forked_child(|| {
         let error = pool.apply(tasks::square, (3,)).unwrap_err();
         assert!(matches!(error, Error::ForkedChild { owner: is } if is == owner), "{error:?}");
@@ -95,12 +101,17 @@ fn calls(method: StartMethod) {
         let options = pool.options().retries(2).retry_if(|_| true).timeout(LONG).chunk_size(1);
         refused(options.map(tasks::square, 0..3));
         refused(options.apply_async(tasks::square, (3,)).get());
+        refused(pool.share(3u64));
+        assert_eq!(shared.as_deref(), Some(&7));
+        // The last handle that this process has; the owner has its own.
+        drop(shared.take());
         pool.close();
         pool.terminate();
         refused(pool.join());
         refused(pool.join_timeout(LONG).expect("nothing is waited for"));
         assert_eq!((pool.worker_count(), pool.worker_pids()), (2, vec![]));
     });
+    assert_eq!(pool.apply(plus, (shared.as_ref().unwrap(), 1)).unwrap(), 8);
     go_on(&pool, &pids);
 }
 

@@ -4,6 +4,7 @@
 //! panics.
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::Path;
 
 use pool::{Error, Pool, PoolBuilder, StartMethod, pool_task};
@@ -125,20 +126,8 @@ fn processes_at_build(method: StartMethod) {
     let before = Census::take();
     limit(Resource::Nproc, 0);
     refused(&before, builder(method, 2).build());
-    // One process or thread more each time, so that every one of them is once the first that cannot be had.
     let own = own_tasks();
-    let mut failures = 0;
-    for more in 0..30 {
-        limit(Resource::Nproc, own + more);
-        match builder(method, 2).build() {
-            Ok(pool) => works(&pool),
-            failed => {
-                failures += 1;
-                refused(&before, failed);
-            }
-        }
-        before.compare();
-    }
+    let failures = refusals(method, &before, Resource::Nproc, own..own + 30);
     assert!(failures >= 3, "{failures}");
     unlimit(Resource::Nproc);
     all_work(&start(method, 2));
@@ -248,22 +237,29 @@ fn threads_for_callbacks(method: StartMethod) {
     assert_eq!(job().inspect(|n| assert_eq!(*n, 9)).get().unwrap(), 9);
 }
 
-// Descriptors.
-
-fn descriptors_at_build(method: StartMethod) {
-    let before = Census::take();
-    let mut failures = 0;
-    for number in before.descriptors() as u64..80 {
-        limit(Resource::Nofile, number);
+/// Builds a pool under each of these limits, so that everything is once the first that cannot be had; tells how many
+/// were refused.
+fn refusals(method: StartMethod, before: &Census, resource: Resource, limits: Range<u64>) -> usize {
+    let mut refusals = 0;
+    for most in limits {
+        limit(resource, most);
         match builder(method, 2).build() {
             Ok(pool) => works(&pool),
             failed => {
-                failures += 1;
-                refused(&before, failed);
+                refusals += 1;
+                refused(before, failed);
             }
         }
         before.compare();
     }
+    refusals
+}
+
+// Descriptors.
+
+fn descriptors_at_build(method: StartMethod) {
+    let before = Census::take();
+    let failures = refusals(method, &before, Resource::Nofile, before.descriptors() as u64..80);
     assert!(failures >= 20, "{failures}");
     limit(Resource::Nofile, 80);
     refused(&before, builder(method, 200).build());
@@ -353,7 +349,7 @@ fn address_space_for_segments(method: StartMethod) {
     let pool = start(method, 2);
     all_work(&pool);
     let large = vec![1; SIZE];
-    // Room for encoding an argument, and not for a segment besides.
+    // More than the value takes, and too little for a segment with all that it takes to make one.
     limit_address_space(SIZE as u64 * 3 / 2);
     no_segments(&pool, &large);
     unlimit(Resource::As);

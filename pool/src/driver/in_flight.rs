@@ -74,11 +74,11 @@ pub(crate) struct Completed {
     pub(crate) job: JobKey,
     /// Place in the job of the first of them.
     pub(crate) first: usize,
-    /// If the worker skipped them because the chunk was asked back, these are to be sent again.
-    pub(crate) recalled: Option<Block>,
+    /// The worker skipped them because the chunk was asked back, so that they are to be sent again.
+    pub(crate) is_recalled: bool,
     /// Which of them, counted from the first, was ended before.
     pub(crate) decided: Option<u32>,
-    /// What was sent, if some of it failed.
+    /// What was sent, if it is to be sent again or some of it failed.
     pub(crate) block: Option<Block>,
 }
 
@@ -224,17 +224,16 @@ impl InFlight {
         if recall == Recall::Taken && !skipped {
             return Err(Corrupt(format!("results for chunk {}, which was taken back", header.chunk)));
         }
+        let is_recalled = recall == Recall::Asked && skipped;
         let completed = Completed {
             job: chunk.job,
             first: chunk.block.first + header.first as usize,
-            recalled: (recall == Recall::Asked && skipped)
-                .then(|| chunk.block.clone().part(header.first, header.count))
-                .flatten(),
+            is_recalled,
             decided: chunk
                 .decided
                 .and_then(|item| item.checked_sub(header.first))
                 .filter(|item| *item < header.count),
-            block: (header.failed > 0 && !skipped)
+            block: (is_recalled || header.failed > 0 && !skipped)
                 .then(|| chunk.block.clone().part(header.first, header.count))
                 .flatten(),
         };

@@ -130,7 +130,8 @@ fn a_chunk_that_was_asked_back_too_late_is_run_or_comes_back_by_its_answer() {
         assert!(in_flight.recall(|_, _| false).is_empty());
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         let completed = in_flight.complete(&answer(2, 0, 2), skipped).unwrap().unwrap();
-        assert_eq!(completed.recalled.map(|block| (block.first, block.count)), skipped.then_some((101, 2)));
+        assert_eq!(completed.is_recalled, skipped);
+        assert_eq!(completed.block.map(|block| (block.first, block.count)), skipped.then_some((101, 2)));
     }
 }
 

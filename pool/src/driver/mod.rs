@@ -398,7 +398,7 @@ impl<L: Link> Driver<L> {
         let Some(completed) = completed else { return };
         let (key, first) = (completed.job, completed.first);
         let Some(job) = self.jobs.get(key) else { return };
-        if let (Some(block), false) = (&completed.recalled, job.gave_up) {
+        if let (Some(block), true, false) = (&completed.block, completed.is_recalled, job.gave_up) {
             job.push_front(block.clone());
             self.jobs.queue(key);
             return;

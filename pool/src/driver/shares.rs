@@ -91,20 +91,9 @@ mod tests {
     use super::*;
     use crate::driver::tests::{block, chunks_of, delivered, echo_all, echoed, open, ready};
     use crate::driver::{JobOptions, Rules};
-    use crate::share::original::{Home, Keeper};
+    use crate::share::original::Keeper;
     use crate::share::sending::Used;
     use crate::transport::in_memory::{FakeWorker, InMemoryLink, link};
-
-    struct Nobody;
-
-    impl Owner for Nobody {
-        fn forget_originals(&self) {}
-    }
-
-    fn keeper(home: &Arc<Home>) -> Arc<Keeper> {
-        let original = Original::new(b"shared", home.clone()).expect("there is memory");
-        Arc::new(Keeper::new(original, Weak::<Nobody>::new()))
-    }
 
     /// A driver and a worker that is ready, with room for so many frames between them.
     fn narrow(capacity: usize) -> (Driver<InMemoryLink>, FakeWorker) {
@@ -130,10 +119,6 @@ mod tests {
         job
     }
 
-    fn id(keeper: &Keeper) -> u64 {
-        keeper.original().id()
-    }
-
     /// The kinds of the frames that wait, and of which shared value.
     fn take_all(fake: &FakeWorker) -> Vec<(Kind, u64)> {
         let frames = std::iter::from_fn(|| fake.take()).map(|frame| frame.header);
@@ -143,9 +128,9 @@ mod tests {
     #[test]
     fn a_worker_gets_a_shared_value_once_and_before_the_first_chunk_that_uses_it() {
         let (mut driver, fakes) = ready(1, Rules::default());
-        let (one, two) = (keeper(driver.home()), keeper(driver.home()));
+        let (one, two) = (Keeper::unowned(driver.home()), Keeper::unowned(driver.home()));
         users(&mut driver, 1, chunks_of(1), &[one.clone(), one.clone()]);
-        assert_eq!(take_all(&fakes[0]), [(Kind::Share, id(&one)), (Kind::Run, 1)]);
+        assert_eq!(take_all(&fakes[0]), [(Kind::Share, one.id()), (Kind::Run, 1)]);
         users(&mut driver, 1, chunks_of(1), &[two.clone(), one.clone()]);
         assert!(take_all(&fakes[0]).is_empty(), "the worker has not answered");
         driver.detach(0, &crate::exit::Exit::Signal(9).into());
@@ -153,7 +138,7 @@ mod tests {
         let frames = take_all(&next);
         assert_eq!(
             frames[..2],
-            [(Kind::Share, id(&one).min(id(&two))), (Kind::Share, id(&one).max(id(&two)))]
+            [(Kind::Share, one.id().min(two.id())), (Kind::Share, one.id().max(two.id()))]
         );
         assert_eq!(frames[2..], [(Kind::Run, 1)], "the new worker has neither");
     }
@@ -161,7 +146,7 @@ mod tests {
     #[test]
     fn chunks_wait_until_all_that_they_use_could_be_sent() {
         let (mut driver, fake) = narrow(2);
-        let used: Vec<_> = (0..5).map(|_| keeper(driver.home())).collect();
+        let used: Vec<_> = (0..5).map(|_| Keeper::unowned(driver.home())).collect();
         let (job, key) = open(&mut driver, chunks_of(1));
         driver.push(key, block(0, 1).using(&Used::of(&used)));
         driver.finish_input(key);
@@ -173,7 +158,7 @@ mod tests {
             frames.extend(sent);
             fake.answer(FrameHeader::new(Kind::Kept), &[]);
         }
-        let expected = used.iter().map(|keeper| (Kind::Share, id(keeper))).chain([(Kind::Run, 1)]);
+        let expected = used.iter().map(|keeper| (Kind::Share, keeper.id())).chain([(Kind::Run, 1)]);
         assert!(frames.into_iter().eq(expected));
         assert!(!job.is_settled());
     }
@@ -181,8 +166,8 @@ mod tests {
     #[test]
     fn workers_forget_what_no_handle_and_no_item_needs() {
         let (mut driver, fakes) = ready(1, Rules::default());
-        let (gone, kept) = (keeper(driver.home()), keeper(driver.home()));
-        let (gone_id, rings) = (id(&gone), fakes[0].rings());
+        let (gone, kept) = (Keeper::unowned(driver.home()), Keeper::unowned(driver.home()));
+        let (gone_id, rings) = (gone.id(), fakes[0].rings());
         let job = users(&mut driver, 3, chunks_of(3), &[gone.clone(), kept.clone()]);
         drop(gone);
         driver.take_effects();
@@ -211,7 +196,7 @@ mod tests {
         // Measured as short, so that chunks are queued at workers.
         users(&mut driver, 1, chunks_of(1), &[]);
         echo_all(&mut driver, &fakes);
-        let (gone, cancelled) = (keeper(driver.home()), keeper(driver.home()));
+        let (gone, cancelled) = (Keeper::unowned(driver.home()), Keeper::unowned(driver.home()));
         let originals = [&gone, &cancelled].map(|keeper| Arc::downgrade(keeper.original()));
         let job = users(&mut driver, 20, chunks_of(1), &[gone]);
         let stuck = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has something");
@@ -240,8 +225,8 @@ mod tests {
         // Measured as short, so that chunks are queued at the worker.
         users(&mut driver, 1, chunks_of(1), &[]);
         echo_all(&mut driver, std::slice::from_ref(&fake));
-        let gone = keeper(driver.home());
-        let gone_id = id(&gone);
+        let gone = Keeper::unowned(driver.home());
+        let gone_id = gone.id();
         users(&mut driver, 1, chunks_of(1), &[gone]);
         assert_eq!(take_all(&fake), [(Kind::Share, gone_id)]);
         fake.answer(FrameHeader::new(Kind::Kept), &[]);

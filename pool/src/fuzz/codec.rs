@@ -1,5 +1,6 @@
 //! Items of any bytes.
 
+use bytemuck::Pod;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -14,11 +15,19 @@ fn value<T: Serialize + DeserializeOwned + 'static>(
     again.value(&reader.value::<T>()?)
 }
 
-fn slice<T: Serialize + DeserializeOwned + 'static>(
+fn slice<T: Serialize + DeserializeOwned>(
     reader: &mut Reader<'_>,
     again: &mut Writer<'_>,
 ) -> Result<(), CodecError> {
     again.slice::<T>(&reader.slice()?)
+}
+
+fn plain<N: Pod>(reader: &mut Reader<'_>, again: &mut Writer<'_>) -> Result<(), CodecError> {
+    again.plain::<N>(&reader.plain()?)
+}
+
+fn plain_slice<N: Pod>(reader: &mut Reader<'_>, again: &mut Writer<'_>) -> Result<(), CodecError> {
+    again.plain_slice::<N>(&reader.plain_slice()?)
 }
 
 fn text(reader: &mut Reader<'_>, again: &mut Writer<'_>) -> Result<(), CodecError> {
@@ -29,7 +38,7 @@ fn text(reader: &mut Reader<'_>, again: &mut Writer<'_>) -> Result<(), CodecErro
 macro_rules! steps {
     ($($number:ty)*) => {
         [
-            $(value::<$number> as Step, value::<Vec<$number>>, slice::<$number>,)*
+            $(plain::<$number> as Step, value::<Vec<$number>>, plain_slice::<$number>,)*
             text,
             value::<bool>,
             value::<char>,

@@ -15,7 +15,8 @@ use crate::task::Task;
 ///
 /// `next` reads the caller's iterator as far as the pool can take items, waits for the next result and drives the pool
 /// meanwhile. After an item's error iteration goes on; after the pool was terminated it yields that
-/// error once and ends. Dropping the iterator cancels what has not started.
+/// error once and ends. Dropping the iterator cancels what has not started; what runs goes on, within the limits and the deadline
+/// that the call had.
 ///
 /// # Examples
 ///

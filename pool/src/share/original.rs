@@ -115,6 +115,23 @@ impl Keeper {
     }
 }
 
+#[cfg(test)]
+impl Keeper {
+    /// Of a value that nobody tells the workers about.
+    pub(crate) fn unowned(home: &Arc<Home>) -> Arc<Self> {
+        struct Nobody;
+        impl Owner for Nobody {
+            fn forget_originals(&self) {}
+        }
+        let original = Original::new(b"shared", home.clone()).expect("there is memory");
+        Arc::new(Self::new(original, Weak::<Nobody>::new()))
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.original().id()
+    }
+}
+
 impl Drop for Keeper {
     fn drop(&mut self) {
         let was_last = self.original.take().and_then(Arc::into_inner).is_some();

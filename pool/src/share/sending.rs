@@ -154,37 +154,20 @@ pub(crate) fn complaint() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Weak;
 
     use super::*;
-    use crate::share::original::Owner;
-
-    struct Nobody;
-
-    impl Owner for Nobody {
-        fn forget_originals(&self) {}
-    }
-
-    fn keeper(home: &Arc<Home>) -> Arc<Keeper> {
-        let original = Original::new(b"", home.clone()).unwrap();
-        Arc::new(Keeper::new(original, Weak::<Nobody>::new()))
-    }
 
     fn ids(used: Option<(Used, Used)>) -> [Vec<u64>; 2] {
         let (used, last) = used.unwrap_or_default();
         [used, last].map(|used| used.originals().iter().map(|original| original.id()).collect())
     }
 
-    fn id(keeper: &Arc<Keeper>) -> u64 {
-        keeper.original().id()
-    }
-
     #[test]
     fn what_items_use_is_told_to_who_encodes_them_also_where_that_nests() {
         let (home, other) = (Arc::new(Home::new()), Arc::new(Home::new()));
-        let [one, two, foreign] = [keeper(&home), keeper(&home), keeper(&other)];
+        let [one, two, foreign] = [Keeper::unowned(&home), Keeper::unowned(&home), Keeper::unowned(&other)];
         let encoding = Encoding::enter(home.number(), Used::new());
-        assert_eq!(note(Some(&one)), Ok(id(&one)));
+        assert_eq!(note(Some(&one)), Ok(one.id()));
         let unwinds = AssertUnwindSafe(|| {
             let _inner = Encoding::enter(other.number(), Used::new());
             note(Some(&foreign)).unwrap();
@@ -194,11 +177,11 @@ mod tests {
         let inner = Encoding::enter(other.number(), Used::new());
         note(Some(&foreign)).unwrap();
         assert!(note(Some(&one)).unwrap_err().contains("another pool"));
-        assert_eq!(ids(inner.leave()), [[id(&foreign)], [id(&foreign)]]);
+        assert_eq!(ids(inner.leave()), [[foreign.id()], [foreign.id()]]);
         note(Some(&two)).unwrap();
         assert!(note(Some(&foreign)).unwrap_err().contains("another pool"));
         assert!(note(None).unwrap_err().contains("cannot pass it on"));
-        let both = [id(&one), id(&two)];
+        let both = [one.id(), two.id()];
         assert_eq!(ids(encoding.leave()), [both, both]);
         assert!(note(Some(&one)).unwrap_err().contains("only be sent as an argument"));
         assert!(Encoding::enter(home.number(), Used::new()).leave().is_none());
@@ -214,7 +197,7 @@ mod tests {
     #[test]
     fn what_the_last_item_uses_is_known_whatever_those_before_it_used() {
         let home = Arc::new(Home::new());
-        let keepers = [keeper(&home), keeper(&home), keeper(&home)];
+        let keepers = [Keeper::unowned(&home), Keeper::unowned(&home), Keeper::unowned(&home)];
         let items: [&[usize]; 8] = [&[], &[0], &[0], &[], &[0, 1, 0], &[0, 1], &[1, 2], &[2, 2]];
         let mut before = Used::new();
         for item in items {
@@ -222,13 +205,13 @@ mod tests {
             encoding.next_item();
             item.iter().for_each(|place| assert!(note(Some(&keepers[*place])).is_ok()));
             let left = encoding.leave();
-            let mut expected: Vec<_> = item.iter().map(|place| id(&keepers[*place])).collect();
+            let mut expected: Vec<_> = item.iter().map(|place| keepers[*place].id()).collect();
             expected.sort_unstable();
             expected.dedup();
             let (used, last) = left.unwrap_or_default();
             before = Used { keepers: used.keepers.clone(), last: used.last };
             assert_eq!(ids(Some((used, last)))[1], expected, "{item:?}");
         }
-        assert_eq!(ids(Some((before, Used::new())))[0], keepers.each_ref().map(id));
+        assert_eq!(ids(Some((before, Used::new())))[0], keepers.each_ref().map(|keeper| keeper.id()));
     }
 }

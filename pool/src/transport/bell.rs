@@ -61,6 +61,18 @@ impl<W: Words> Bell<W> {
         self.words.set_sleeping(0);
     }
 
+    /// Sleeps until there is what the caller waits for, whoever rings for what.
+    pub(crate) fn wait_until(&self, mut is_there: impl FnMut() -> bool) {
+        while !is_there() {
+            let seen = self.prepare();
+            if is_there() {
+                self.cancel();
+                return;
+            }
+            self.sleep(seen, None);
+        }
+    }
+
     /// Wakes the sleeper, if there is one. Call it after publishing.
     pub(crate) fn ring(&self) {
         self.words.fence();

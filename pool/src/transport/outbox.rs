@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, compiler_fence, fence};
 use std::time::{Duration, Instant};
 
+use super::asking::Asking;
 use super::bell::Bell;
-use super::control::{Parcel, ParcelsIn};
+use super::control::ParcelsIn;
 use super::layout::{self, Committed, Holds, INLINE_MAX, Leash, Progress, Running, SharedRing, SharedWords};
 use super::region::Region;
 use super::ring::{Position, Producer};
-use super::segment::{Segments, Supply};
+use super::segment::Segments;
 use crate::body::{EntryHeader, Shape};
 use crate::codec::{ALIGN, CodecError, Room};
 use crate::frame::{FrameHeader, Kind, Status};
 use crate::handshake;
 use crate::id::TaskId;
 use crate::sys::clock::Nanos;
-use crate::sys::{memory, process};
+use crate::sys::process;
 
 /// Results wait no longer than this for their neighbours, if items are short enough to be batched at all.
 const LONGEST_BATCH: Duration = Duration::from_micros(500);
@@ -195,7 +196,7 @@ impl Outbox {
     /// Waits until the parent wants items begun again. It may end this process instead.
     pub(crate) fn stand_by(&mut self) {
         self.publish();
-        wait_for(&self.own, || !self.leash.is_halted());
+        self.own.wait_until(|| !self.leash.is_halted());
     }
 
     /// What tells a task whether it should come to an end.
@@ -343,7 +344,7 @@ impl Outbox {
         }
         self.publish();
         let (segments, holds) = (&self.segments, &self.holds);
-        wait_for(&self.own, || segments.has_room(self.results.consumed(), holds.all()));
+        self.own.wait_until(|| segments.has_room(self.results.consumed(), holds.all()));
         let old = self.moved.take();
         let wanted = old
             .as_ref()
@@ -396,7 +397,7 @@ impl Outbox {
             if let Some(at) = self.results.reserve(needed) {
                 break at;
             }
-            wait_for(&self.own, || self.results.reserve(needed).is_some());
+            self.own.wait_until(|| self.results.reserve(needed).is_some());
         };
         self.results.write(at, &header.to_bytes());
         let end = at + FrameHeader::SIZE as u64;
@@ -436,73 +437,5 @@ impl Room for Outbox {
             moved.len += bytes.len();
         }
         Ok(true)
-    }
-}
-
-/// Where the outbox gets segments: the parent makes them.
-struct Asking<'o> {
-    results: &'o mut Producer<SharedRing>,
-    own: &'o Bell<SharedWords>,
-    parent: &'o Bell<SharedWords>,
-    grants: &'o ParcelsIn,
-    /// Nothing can be received any more.
-    is_cut_off: bool,
-}
-
-impl Asking<'_> {
-    /// Sends a frame of a header only.
-    fn say(&mut self, header: FrameHeader) {
-        wait_for(self.own, || self.results.reserve(FrameHeader::SIZE).is_some());
-        let Some(at) = self.results.reserve(FrameHeader::SIZE) else {
-            unreachable!("the room that was waited for stays until it is used")
-        };
-        self.results.write(at, &header.to_bytes());
-        self.results.publish(at + FrameHeader::SIZE as u64);
-        self.parent.ring();
-    }
-}
-
-impl Supply for Asking<'_> {
-    fn make(&mut self, id: u16, len: usize) -> io::Result<Region> {
-        // Where there is no room, the library that maps it panics.
-        memory::sealed(len)?;
-        self.say(FrameHeader { first: id.into(), chunk: len as u64, ..FrameHeader::new(Kind::Want) });
-        let mut answer = None;
-        wait_for(self.own, || {
-            answer = match self.grants.take() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                other => Some(other),
-            };
-            answer.is_some()
-        });
-        match answer {
-            Some(Ok(Parcel::Segment { memory, .. })) => Ok(Region::adopt(memory)),
-            Some(Ok(Parcel::Denied { reason })) => Err(io::Error::other(reason)),
-            Some(Err(error)) => {
-                // It was made, and cannot be mapped here; or a task closed the channel.
-                self.is_cut_off = error.kind() != io::ErrorKind::OutOfMemory;
-                self.give_back(id);
-                Err(error)
-            }
-            Some(Ok(Parcel::Room { .. } | Parcel::Forget { .. } | Parcel::Share { .. })) | None => {
-                unreachable!("such an answer is not sent")
-            }
-        }
-    }
-
-    fn give_back(&mut self, id: u16) {
-        self.say(FrameHeader { first: id.into(), ..FrameHeader::new(Kind::GiveBack) });
-    }
-}
-
-/// Sleeps until the parent has taken so much that there is room; it rings after it took something.
-fn wait_for(own: &Bell<SharedWords>, mut has_room: impl FnMut() -> bool) {
-    while !has_room() {
-        let seen = own.prepare();
-        if has_room() {
-            own.cancel();
-            return;
-        }
-        own.sleep(seen, None);
     }
 }

@@ -1,63 +1,17 @@
 //! Tests of the ring: a model of a queue, corrupt memory, and loom for the order of its loads and stores.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::transport::layout::{self, SharedRing};
+use crate::transport::one_thread::{CAPACITY, OneThread};
 use crate::transport::region::Region;
 
-const CAPACITY: usize = 256;
 /// Words in the largest body that a ring of that capacity is sure to take.
 const MOST_WORDS: usize = (CAPACITY / 2 - FrameHeader::SIZE) / 8;
-
-/// Memory of one thread.
-#[derive(Clone)]
-struct Plain(Rc<Words>);
-
-struct Words {
-    head: Cell<u64>,
-    tail: Cell<u64>,
-    bytes: RefCell<Vec<u8>>,
-}
-
-impl Plain {
-    fn new() -> Self {
-        Self(Rc::new(Words {
-            head: Cell::new(0),
-            tail: Cell::new(0),
-            bytes: RefCell::new(vec![0xEE; CAPACITY]),
-        }))
-    }
-}
-
-impl Memory for Plain {
-    fn capacity(&self) -> usize {
-        CAPACITY
-    }
-    fn head(&self) -> u64 {
-        self.0.head.get()
-    }
-    fn set_head(&self, head: u64) {
-        self.0.head.set(head);
-    }
-    fn tail(&self) -> u64 {
-        self.0.tail.get()
-    }
-    fn set_tail(&self, tail: u64) {
-        self.0.tail.set(tail);
-    }
-    fn write(&self, offset: usize, bytes: &[u8]) {
-        self.0.bytes.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
-    }
-    fn read(&self, offset: usize, bytes: &mut [u8]) {
-        bytes.copy_from_slice(&self.0.bytes.borrow()[offset..offset + bytes.len()]);
-    }
-}
 
 /// Sends a frame whose body is `words` times `fill`; false if there was no room.
 fn send<M: Memory>(producer: &mut Producer<M>, chunk: u64, words: usize, fill: u8) -> bool {
@@ -81,7 +35,7 @@ fn receive<M: Memory>(consumer: &mut Consumer<M>) -> Option<(u64, Vec<u8>)> {
 proptest! {
     #[test]
     fn behaves_as_a_queue(steps in proptest::collection::vec(proptest::option::of(0usize..=MOST_WORDS), 1..300)) {
-        let memory = Plain::new();
+        let memory = OneThread::new();
         let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
         let mut model = VecDeque::new();
         for (chunk, step) in steps.into_iter().enumerate() {
@@ -106,7 +60,7 @@ proptest! {
     #[test]
     fn corrupt_memory_is_an_error_or_a_frame_inside_it(bytes in proptest::collection::vec(any::<u8>(), CAPACITY),
                                                        tail in any::<u64>(), small in any::<bool>()) {
-        let memory = Plain::new();
+        let memory = OneThread::new();
         memory.write(0, &bytes);
         memory.set_tail(if small { tail % (2 * CAPACITY as u64) } else { tail });
         let mut consumer = Consumer::new(memory);
@@ -124,7 +78,7 @@ proptest! {
 
     #[test]
     fn a_consumer_that_lies_about_its_head_cannot_make_the_producer_overwrite_what_is_unread(lie in any::<u64>()) {
-        let memory = Plain::new();
+        let memory = OneThread::new();
         let mut producer = Producer::new(memory.clone());
         while send(&mut producer, 1, 2, 0x11) {}
         let tail = producer.tail();
@@ -139,7 +93,7 @@ proptest! {
 #[test]
 fn a_frame_of_half_the_ring_fits_wherever_the_empty_ring_stands() {
     for words in 0..=MOST_WORDS {
-        let memory = Plain::new();
+        let memory = OneThread::new();
         let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
         assert!(send(&mut producer, 1, words, 1) && receive(&mut consumer).is_some());
         assert!(send(&mut producer, 2, MOST_WORDS, 2), "after {words} words");

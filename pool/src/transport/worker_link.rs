@@ -72,17 +72,7 @@ impl Inbox {
         let start = Instant::now();
         let args = &self.args;
         if !self.spin.look(|| args.has_more()) {
-            loop {
-                let seen = self.bell.prepare();
-                if self.args.has_more() {
-                    self.bell.cancel();
-                    break;
-                }
-                self.bell.sleep(seen, None);
-                if self.args.has_more() {
-                    break;
-                }
-            }
+            self.bell.wait_until(|| args.has_more());
         }
         self.spin.learn(start.elapsed());
     }
