@@ -243,8 +243,14 @@ fn refusals(method: StartMethod, before: &Census, resource: Resource, limits: Ra
     let mut refusals = 0;
     for most in limits {
         limit(resource, most);
-        match builder(method, 2).build() {
-            Ok(pool) => works(&pool),
+        let built = builder(method, 2).build();
+        if let Ok(pool) = &built {
+            works(pool);
+        }
+        // The census takes descriptors itself.
+        unlimit(resource);
+        match built {
+            Ok(pool) => drop(pool),
             failed => {
                 refusals += 1;
                 refused(before, failed);

@@ -36,7 +36,7 @@ impl Census {
         // The one through which they were listed, which is closed by now.
         let listing = format!("/proc/{}/fd", std::process::id());
         descriptors.retain(|_, target| !target.is_empty() && *target != listing);
-        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let maps = fs::read_to_string("/proc/self/maps").expect("a census needs the mappings");
         let mappings = maps
             .lines()
             .filter_map(|line| {
@@ -98,8 +98,13 @@ fn describe_sockets(descriptors: &mut BTreeMap<String, String>) {
 }
 
 fn entries(directory: &str, describe: impl Fn(&str) -> String) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    // `/dev/shm` may be missing; where the rest cannot be read, nothing is known.
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return BTreeMap::new(),
+        entries => entries.unwrap_or_else(|error| panic!("a census needs {directory}: {error}")),
+    };
     entries
+        .flatten()
         .map(|entry| {
             (entry.file_name().to_string_lossy().into_owned(), describe(&entry.path().to_string_lossy()))
         })
