@@ -75,6 +75,14 @@ impl Program {
         let mut command = Command::new(path);
         command.arg(scenario).arg(method_name(method)).stdin(Stdio::null());
         command.env(MARK, &id);
+        let interruptible = || {
+            // SAFETY: no handler is installed that could run, and the call is safe in a child before it executes.
+            unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+            Ok(())
+        };
+        // What runs in the background may have been told to ignore Ctrl-C.
+        // SAFETY: the closure makes one system call, neither allocates nor locks, and cannot panic.
+        unsafe { command.pre_exec(interruptible) };
         let mark = format!("{MARK}={id}");
         Self { command, child: None, mark, stdout, stderr }
     }

@@ -9,8 +9,14 @@ use std::time::Duration;
 
 /// What a chunk should take: long against a hand-over, short against a person's patience and a job's end.
 const CHUNK_TIME: Duration = Duration::from_micros(200);
-/// What a worker should have in hand, so that it need not wait for the next chunk.
-const AHEAD: Duration = Duration::from_micros(300);
+/// What a worker should have in hand, so that it need not wait for the next chunk. Where workers keep all CPUs busy, the
+/// kernel lets the program wait for one of them for as long as that, again and again.
+const AHEAD: Duration = Duration::from_millis(2);
+/// What a worker may have in hand while another one has nothing to do: more than the way to the other one costs.
+const LONG: Duration = Duration::from_micros(300);
+/// The longest chunk behind which another one is queued though the worker has [`AHEAD`] in hand: beside longer ones
+/// a hand-over is nothing, and whoever comes next would wait for two of them.
+const LONGEST_AHEAD: Duration = Duration::from_millis(20);
 /// Below this a chunk is not worth its hand-over, even at the end of a job.
 const SHORTEST: Duration = Duration::from_micros(10);
 /// Chunks that are shorter go to one worker in a row until it has so much more: then results come in a row as well.
@@ -93,9 +99,15 @@ impl Rule {
             return true;
         }
         let Some(nanos) = self.nanos_per_item else { return false };
+        let ahead = if load.chunks == 1 { LONGEST_AHEAD } else { AHEAD };
         load.chunks < MOST_CHUNKS
             && load.bytes < MOST_BYTES
-            && load.items as f64 * nanos < AHEAD.as_nanos() as f64
+            && load.items as f64 * nanos < ahead.as_nanos() as f64
+    }
+
+    /// Tells whether a worker with this load has so much in hand that another one, with nothing to do, should have some.
+    pub(crate) fn is_long(&self, load: Load) -> bool {
+        self.nanos_per_item.is_some_and(|nanos| load.items as f64 * nanos >= LONG.as_nanos() as f64)
     }
 
     /// What a worker with this load has in hand, in runs of items that take [`RUN`] together.
@@ -174,17 +186,31 @@ mod tests {
 
     #[test]
     fn items_longer_than_the_aim_go_one_by_one_and_wait_for_a_free_worker() {
-        let slow = rule(10_000_000);
+        let slow = rule(100_000_000);
         assert_eq!(slow.size(2, Some(1000)), 1);
         assert!(slow.has_room(Load::default()));
         assert!(!slow.has_room(Load { chunks: 1, items: 1, bytes: 8 }));
     }
 
     #[test]
+    fn one_chunk_is_queued_behind_another_that_is_not_too_long() {
+        let load = |chunks, items| Load { chunks, items, bytes: 8 };
+        let slow = rule(5_000_000);
+        assert!(slow.has_room(load(1, 3)) && !slow.has_room(load(1, 4)) && !slow.has_room(load(2, 2)));
+    }
+
+    #[test]
+    fn another_worker_should_have_some_of_what_is_known_to_be_long() {
+        let is_long = |rule: Rule, items| rule.is_long(Load { chunks: 2, items, bytes: 8 });
+        assert!(is_long(rule(5_000_000), 2) && is_long(rule(1_000), 300));
+        assert!(!is_long(rule(1_000), 299) && !is_long(Rule::default(), 1000));
+    }
+
+    #[test]
     fn a_worker_gets_ahead_by_time_by_count_and_by_bytes() {
         let fast = rule(100);
-        assert!(fast.has_room(Load { chunks: 1, items: 2000, bytes: 1000 }));
-        assert!(!fast.has_room(Load { chunks: 2, items: 4000, bytes: 1000 }));
+        assert!(fast.has_room(Load { chunks: 2, items: 19_999, bytes: 1000 }));
+        assert!(!fast.has_room(Load { chunks: 2, items: 20_000, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: MOST_CHUNKS, items: MOST_CHUNKS, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: 1, items: 1, bytes: MOST_BYTES }));
     }
@@ -192,8 +218,8 @@ mod tests {
     #[test]
     fn room_is_how_often_a_worker_can_be_given_a_chunk() {
         assert_eq!(Rule::default().room(Load::default(), 1), 1);
-        assert_eq!(rule(100_000).room(Load::default(), 1), 3);
-        assert_eq!(rule(100_000).room(Load { chunks: 2, items: 2, bytes: 8 }, 1), 1);
+        assert_eq!(rule(100_000).room(Load::default(), 1), 20);
+        assert_eq!(rule(100_000).room(Load { chunks: 2, items: 2, bytes: 8 }, 1), 18);
         assert_eq!(rule(10).room(Load::default(), 1), MOST_CHUNKS);
     }
 

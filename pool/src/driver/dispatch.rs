@@ -16,7 +16,8 @@ use crate::job::Demand;
 use crate::job::block::{Block, Bytes};
 use crate::transport::link::Link;
 
-/// How long a worker may make no progress before chunks that are queued at it go to idle ones.
+/// How long a worker may make no progress before chunks that are queued at it go to idle ones, unless what it
+/// has in hand is known to be long.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 impl<L: Link> Driver<L> {
@@ -132,8 +133,8 @@ impl<L: Link> Driver<L> {
 
     /// Takes chunks back that are queued at a worker that makes no progress, while another one has nothing to do.
     ///
-    /// Chunks are queued at a worker because items like them were short. One that is not, or that waits for
-    /// another item, must not hold up those behind it.
+    /// Chunks are queued at a worker because items like them were short, or so that it need not wait for the next one. An
+    /// item that takes longer, or that waits for another one, must not hold up those behind it.
     pub(super) fn share_out(&mut self) {
         self.timers.stall = None;
         let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
@@ -142,14 +143,18 @@ impl<L: Link> Driver<L> {
         }
         let mut taken = Vec::new();
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            let Some((number, done, true)) = worker.in_flight.due() else { continue };
+            let Some(due) = worker.in_flight.due().filter(|due| due.has_queued) else { continue };
+            let (number, done) = (due.number, due.done);
+            let rule = self.jobs.get(due.job).map(|job| &self.rule_list[job.rule as usize]);
+            let is_long = rule.is_some_and(|rule| rule.is_long(worker.in_flight.load()));
+            let patience = if is_long { Duration::ZERO } else { PATIENCE };
             let now = Instant::now();
             let watched =
                 worker.watched.get_or_insert(Watched { number, done, since: now, is_stalled: false });
             if (watched.number, watched.done) != (number, done) {
                 *watched = Watched { number, done, since: now, is_stalled: false };
             }
-            let due = watched.since + PATIENCE;
+            let due = watched.since + patience;
             if due > now {
                 self.timers.stall = Some(self.timers.stall.map_or(due, |other| other.min(due)));
                 continue;
@@ -177,7 +182,7 @@ impl<L: Link> Driver<L> {
         let mut taken = Vec::new();
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
             let begun = worker.link.running().chunk;
-            let due = worker.in_flight.due().map(|(number, ..)| number);
+            let due = worker.in_flight.due().map(|due| due.number);
             let unbegun = due.filter(|number| (*number as u32).wrapping_sub(begun) as i32 > 0);
             if let (Some(number), true) = (unbegun, has_idle && unbegun == worker.unbegun) {
                 let link = &mut worker.link;
@@ -218,3 +223,7 @@ impl<L: Link> Driver<L> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "dispatch_tests.rs"]
+mod tests;

@@ -68,6 +68,17 @@ pub(crate) struct InFlight {
     bytes: usize,
 }
 
+/// The chunk that is due next from a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) job: JobKey,
+    pub(crate) number: u64,
+    /// Items answered.
+    pub(crate) done: u32,
+    /// Something that could be taken back is queued behind it.
+    pub(crate) has_queued: bool,
+}
+
 /// Items that a worker has answered.
 #[derive(Debug)]
 pub(crate) struct Completed {
@@ -293,11 +304,11 @@ impl InFlight {
         taken
     }
 
-    /// What is due next, and whether something that could be taken back is queued behind it.
-    pub(crate) fn due(&self) -> Option<(u64, u32, bool)> {
+    /// What is due next.
+    pub(crate) fn due(&self) -> Option<Due> {
         let front = self.chunks.front()?;
         let has_queued = self.chunks.iter().skip(1).any(|chunk| chunk.recall == Recall::No);
-        Some((front.number, front.done, has_queued))
+        Some(Due { job: front.job, number: front.number, done: front.done, has_queued })
     }
 
     /// Takes everything out, because the worker died; `running` is the item that it was at. Whatever was begun may have

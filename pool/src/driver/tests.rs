@@ -1,7 +1,6 @@
 //! The driver over links in memory: no process, no thread, no clock.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::workers::Detached;
 use super::*;
@@ -88,7 +87,7 @@ pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
 }
 
 /// How many items have been delivered and not taken.
-fn delivered_count(job: &Job) -> usize {
+pub(super) fn delivered_count(job: &Job) -> usize {
     let (one, more) = job.take();
     let all: Vec<_> = one.into_iter().chain(more).collect();
     let count = all.iter().map(Delivery::count).sum();
@@ -125,7 +124,7 @@ pub(super) fn echo_all(driver: &mut Driver<InMemoryLink>, fakes: &[FakeWorker]) 
     }
 }
 
-fn take(fake: &FakeWorker) -> Received {
+pub(super) fn take(fake: &FakeWorker) -> Received {
     fake.take().expect("a frame was sent")
 }
 
@@ -443,42 +442,6 @@ fn a_frame_that_finds_no_room_waits_and_no_item_is_lost() {
     let (job, _) = numbers(&mut driver, 50, chunks_of(1));
     echo_all(&mut driver, &[fake]);
     assert_eq!(delivered(&job), echoed(0..50));
-}
-
-#[test]
-fn chunks_queued_behind_an_item_that_makes_no_progress_go_to_an_idle_worker() {
-    let (mut driver, fakes) = ready(2, Rules::default());
-    // Measured as short, so that chunks are queued at workers.
-    numbers(&mut driver, 1, chunks_of(1));
-    echo_all(&mut driver, &fakes);
-    let (job, _) = numbers(&mut driver, 20, chunks_of(1));
-    let stuck = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has something");
-    let running = take(&fakes[stuck]);
-    let other = &fakes[1 - stuck];
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while delivered_count(&job) < 19 {
-        assert!(
-            Instant::now() < deadline,
-            "what is queued at the stuck worker is never given to the other one"
-        );
-        while let Some(frame) = other.take() {
-            other.echo(&frame, 0, frame.items.len());
-        }
-        driver.turn();
-    }
-    // At last the stuck worker goes on, and skips what was taken from it.
-    fakes[stuck].echo(&running, 0, 1);
-    while let Some(frame) = fakes[stuck].take() {
-        assert!(fakes[stuck].is_revoked(&frame));
-        let skipped: Vec<(Status, &[u8])> = frame.items.iter().map(|_| (Status::Skipped, &b""[..])).collect();
-        fakes[stuck].answer(FakeWorker::done(&frame, 0), &skipped);
-    }
-    driver.turn();
-    assert!(job.is_settled());
-    assert_eq!(delivered(&job), echoed(0..20));
-    let (next, _) = numbers(&mut driver, 5, chunks_of(1));
-    echo_all(&mut driver, &fakes);
-    assert_eq!(delivered(&next), echoed(0..5));
 }
 
 #[test]
