@@ -248,24 +248,26 @@ impl Pump {
             if deadline.is_some_and(|deadline| deadline <= start) {
                 return done();
             }
-            if !spin.look(|| done() || self.has_more_now()) {
-                let seen = self.bell.prepare();
-                let (has_more, due) = {
-                    let driver = lock(&self.driver);
-                    (driver.has_more(), driver.due())
-                };
-                if done() || has_more {
-                    self.bell.cancel();
-                } else {
-                    let until = deadline.into_iter().chain(due).min();
-                    self.bell.sleep(seen, until.map(|until| until.saturating_duration_since(Instant::now())));
-                }
-            }
-            spin.learn(start.elapsed());
+            spin.wait(|| done() || self.has_more_now(), || self.sleep(done, deadline));
             if start.duration_since(*reminded.get_or_insert(start)) > REMINDER {
                 reminded = Some(start);
                 lock(&self.driver).nudge();
             }
+        }
+    }
+
+    /// Sleeps until somebody rings, the deadline is there, or the driver is due.
+    fn sleep(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) {
+        let seen = self.bell.prepare();
+        let (has_more, due) = {
+            let driver = lock(&self.driver);
+            (driver.has_more(), driver.due())
+        };
+        if done() || has_more {
+            self.bell.cancel();
+        } else {
+            let until = deadline.into_iter().chain(due).min();
+            self.bell.sleep(seen, until.map(|until| until.saturating_duration_since(Instant::now())));
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Asking<'o> {
 impl Asking<'_> {
     /// Sends a frame of a header only.
     pub(super) fn say(&mut self, header: FrameHeader) {
-        self.own.wait_until(|| self.results.reserve(FrameHeader::SIZE).is_some());
+        self.own.wait_for_room(|| self.results.reserve(FrameHeader::SIZE).is_some());
         let Some(at) = self.results.reserve(FrameHeader::SIZE) else {
             unreachable!("the room that was waited for stays until it is used")
         };

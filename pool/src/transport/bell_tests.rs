@@ -102,6 +102,34 @@ fn no_wake_up_is_lost() {
 }
 
 #[test]
+fn no_wake_up_is_lost_of_who_waits_for_room() {
+    loom::model(|| {
+        let scene = Arc::new(Scene::default());
+        let other = scene.clone();
+        let ringer = loom::thread::spawn(move || {
+            let bell = Bell::new(&other.words);
+            other.published.fetch_add(1, Ordering::Release);
+            bell.ring_for_room();
+        });
+        Bell::new(&scene.words).wait_for_room(|| scene.was_published(1));
+        ringer.join().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_something_else_is_not_woken_for_room() {
+    loom::model(|| {
+        let words = LoomWords::default();
+        let (sleeper, ringer) = (Bell::new(&words), Bell::new(&words));
+        let seen = sleeper.prepare();
+        ringer.ring_for_room();
+        assert_eq!(Words::rings(&&words), seen);
+        ringer.ring();
+        assert_ne!(Words::rings(&&words), seen);
+    });
+}
+
+#[test]
 fn no_wake_up_is_lost_after_a_sleep_whose_time_was_over() {
     loom::model(|| {
         let scene = Arc::new(Scene::default());

@@ -49,7 +49,8 @@ pub(crate) trait Link: Send {
     /// it. On false it may do either, and the answer tells.
     fn recall(&mut self, sent: Sent, number: u64) -> bool;
 
-    /// Wakes the worker if it sleeps. Call it after sending, once for several frames.
+    /// Wakes the worker if it sleeps and has been sent something, or waits for room. Call it after sending and receiving, once
+    /// for several frames.
     fn ring(&mut self);
 
     /// Wakes the worker even if it says that it is awake, in case that something overwrote what it said.

@@ -344,7 +344,7 @@ impl Outbox {
         }
         self.publish();
         let (segments, holds) = (&self.segments, &self.holds);
-        self.own.wait_until(|| segments.has_room(self.results.consumed(), holds.all()));
+        self.own.wait_for_room(|| segments.has_room(self.results.consumed(), holds.all()));
         let old = self.moved.take();
         let wanted = old
             .as_ref()
@@ -397,7 +397,7 @@ impl Outbox {
             if let Some(at) = self.results.reserve(needed) {
                 break at;
             }
-            self.own.wait_until(|| self.results.reserve(needed).is_some());
+            self.own.wait_for_room(|| self.results.reserve(needed).is_some());
         };
         self.results.write(at, &header.to_bytes());
         let end = at + FrameHeader::SIZE as u64;

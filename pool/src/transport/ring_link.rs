@@ -38,6 +38,8 @@ pub(crate) struct RingLink {
     args: Producer<SharedRing>,
     results: Consumer<SharedRing>,
     worker: Bell<SharedWords>,
+    /// It was sent something since it was rung last.
+    is_unrung: bool,
     progress: Progress,
     leash: Leash,
     words: LastWords,
@@ -108,6 +110,7 @@ impl RingLink {
             args: Producer::new(SharedRing::args(region.clone())),
             results: Consumer::new(SharedRing::results(region.clone())),
             worker: layout::worker_bell(&region),
+            is_unrung: false,
             progress: Progress::new(region.clone()),
             leash: Leash::new(region.clone()),
             words: LastWords::new(region),
@@ -123,6 +126,12 @@ impl RingLink {
             unanswered: None,
         };
         Ok((link, setup))
+    }
+
+    /// Lets the worker have what was written to its ring up to there.
+    fn publish(&mut self, end: Position) {
+        self.args.publish(end);
+        self.is_unrung = true;
     }
 
     /// Marks a frame that the worker may be about to run; false if it gave the frame's memory back, where something
@@ -168,6 +177,7 @@ impl RingLink {
     fn serve(&mut self, header: &FrameHeader) -> Result<bool, Corrupt> {
         match header.kind() {
             Some(Kind::Want) => {
+                self.is_unrung = true;
                 if !self.granted.grant(header.first, header.chunk, &self.grants)? {
                     self.broken.get_or_insert_with(Instant::now);
                     self.unanswered = self.broken;
@@ -267,7 +277,7 @@ impl Link for RingLink {
         header.size = body.len() as u32;
         self.args.write(at, &header.to_bytes());
         self.args.write(at + FrameHeader::SIZE as u64, body);
-        self.args.publish(at + len as u64);
+        self.publish(at + len as u64);
         Ok(Some(Sent(at)))
     }
 
@@ -290,7 +300,7 @@ impl Link for RingLink {
         let entry = EntryHeader { len: item.len(), status: Status::Ok, segment: item.id() };
         self.args.write(at, &header.to_bytes());
         self.args.write(at + FrameHeader::SIZE as u64, &entry.to_bytes());
-        self.args.publish(end);
+        self.publish(end);
         Ok(Some(Sent(at)))
     }
 
@@ -310,7 +320,7 @@ impl Link for RingLink {
         }
         let header = FrameHeader { chunk: share.id(), ..FrameHeader::new(Kind::Share) };
         self.args.write(at, &header.to_bytes());
-        self.args.publish(at + FrameHeader::SIZE as u64);
+        self.publish(at + FrameHeader::SIZE as u64);
         self.untaken.push_back(share.id());
         Ok(true)
     }
@@ -330,7 +340,11 @@ impl Link for RingLink {
     }
 
     fn ring(&mut self) {
-        self.worker.ring();
+        if std::mem::take(&mut self.is_unrung) {
+            self.worker.ring();
+        } else {
+            self.worker.ring_for_room();
+        }
     }
 
     fn nudge(&mut self) {

@@ -2,14 +2,19 @@
 //!
 //! A sleep and a wake-up through the kernel cost 5-10 µs on the development machine, an answer of a worker that
 //! is awake 0.1 µs. So whoever waits looks for a moment first. If what it waited for came within
-//! [`LONGEST`], it does so again next time; if not, only for [`SHORTEST`].
+//! [`LONGEST`], it does so again next time; if not, only [`BATCH`] times.
 
 use std::time::{Duration, Instant};
 
 /// The longest look: a few times what a sleep costs.
 const LONGEST: Duration = Duration::from_micros(40);
-/// The look that is always worth it.
-const SHORTEST: Duration = Duration::from_nanos(500);
+/// No longer than [`BATCH`] looks, which are always worth it.
+const SHORTEST: Duration = Duration::ZERO;
+/// For so long nobody else is let run who may need this CPU, unless somebody did: that takes half a microsecond even if
+/// nobody does.
+const ALONE: Duration = Duration::from_micros(3);
+/// Who has let others run and is back sooner was the only one to run.
+const SOON: Duration = Duration::from_nanos(1500);
 /// Looks between two glances at the clock.
 const BATCH: u32 = 32;
 
@@ -18,37 +23,63 @@ const BATCH: u32 = 32;
 pub(crate) struct Spin {
     budget: Duration,
     longest: Duration,
+    /// Others ran on this CPU when they were let.
+    is_crowded: bool,
 }
 
 impl Spin {
     /// A waiter that may spin, or one that never spins for longer than the shortest look.
     pub(crate) fn new(may_spin: bool) -> Self {
         let longest = if may_spin { LONGEST } else { SHORTEST };
-        Self { budget: longest, longest }
+        Self { budget: longest, longest, is_crowded: false }
+    }
+
+    /// Looks until `ready`, and calls `sleep` if that takes too long.
+    pub(crate) fn wait(&mut self, mut ready: impl FnMut() -> bool, sleep: impl FnOnce()) {
+        if look(&mut ready) {
+            // Sooner than the clock can be read twice.
+            self.budget = self.longest;
+            return;
+        }
+        let start = Instant::now();
+        if !self.look_from(start, ready) {
+            sleep();
+        }
+        self.learn(start.elapsed());
     }
 
     /// Looks until `ready` or the budget is used up; tells which.
-    pub(crate) fn look(&self, mut ready: impl FnMut() -> bool) -> bool {
-        let start = Instant::now();
+    fn look_from(&mut self, start: Instant, mut ready: impl FnMut() -> bool) -> bool {
         loop {
-            for _ in 0..BATCH {
-                if ready() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if start.elapsed() >= self.budget {
+            let now = Instant::now();
+            if now - start >= self.budget {
                 return false;
             }
-            // Whoever we wait for may need this very CPU.
-            std::thread::yield_now();
+            if self.is_crowded || now - start >= ALONE {
+                // Whoever we wait for may need this very CPU.
+                std::thread::yield_now();
+                self.is_crowded = now.elapsed() > SOON;
+            }
+            if look(&mut ready) {
+                return true;
+            }
         }
     }
 
     /// Learns how long a wait took, looking and sleeping together.
-    pub(crate) fn learn(&mut self, waited: Duration) {
+    fn learn(&mut self, waited: Duration) {
         self.budget = if waited <= self.longest { self.longest } else { SHORTEST };
     }
+}
+
+fn look(ready: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..BATCH {
+        if ready() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -63,5 +94,16 @@ mod tests {
         assert_eq!(spin.budget, SHORTEST);
         spin.learn(Duration::from_micros(10));
         assert_eq!(spin.budget, LONGEST);
+        spin.learn(Duration::from_millis(1));
+        spin.wait(|| true, || unreachable!("it is there"));
+        assert_eq!(spin.budget, LONGEST);
+    }
+
+    #[test]
+    fn who_looks_in_vain_sleeps_once() {
+        let mut sleeps = 0;
+        Spin::new(true).wait(|| false, || sleeps += 1);
+        Spin::new(false).wait(|| false, || sleeps += 1);
+        assert_eq!(sleeps, 2);
     }
 }

@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
 
 use super::bell::Bell;
 use super::control::{ParcelsIn, Setup};
@@ -69,12 +68,8 @@ impl Inbox {
     }
 
     fn wait(&mut self) {
-        let start = Instant::now();
-        let args = &self.args;
-        if !self.spin.look(|| args.has_more()) {
-            self.bell.wait_until(|| args.has_more());
-        }
-        self.spin.learn(start.elapsed());
+        let (args, bell) = (&self.args, &self.bell);
+        self.spin.wait(|| args.has_more(), || bell.wait_until(|| args.has_more()));
     }
 
     /// Makes sure that all of a frame can be read.
