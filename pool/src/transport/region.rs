@@ -35,16 +35,8 @@ impl fmt::Debug for Region {
 }
 
 impl Region {
-    /// Makes a region of zeroes, all of its pages present.
-    pub(crate) fn new(len: usize) -> io::Result<Self> {
-        let region = Self::sparse(len)?;
-        // A byte for each of the smallest pages that there are.
-        (0..len).step_by(4 << 10).for_each(|page| region.write(page, &[0]));
-        Ok(region)
-    }
-
     /// Makes a region of zeroes that takes no memory before it is written to.
-    pub(crate) fn sparse(len: usize) -> io::Result<Self> {
+    pub(crate) fn new(len: usize) -> io::Result<Self> {
         sealed::zeroes(len).map(Self::adopt)
     }
 

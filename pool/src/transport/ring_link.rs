@@ -96,6 +96,7 @@ impl RingLink {
     /// Makes the memory and channels of a link, and the message that gives a worker its end.
     pub(crate) fn new(bell: &ParentBell, stock: &Stock, terms: Terms) -> io::Result<(Self, Setup)> {
         let region = Arc::new(Region::new(layout::LINK)?);
+        layout::touch(&region);
         let (parcels, parcels_in) = control::parcels()?;
         let (grants, grants_in) = control::parcels()?;
         let setup = Setup {

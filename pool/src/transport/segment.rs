@@ -321,7 +321,7 @@ impl Granted {
                 let reason = format!("the worker has {MOST_GRANTED} segments");
                 return Err(io::Error::new(io::ErrorKind::OutOfMemory, reason));
             }
-            let region = Region::sparse(len)?;
+            let region = Region::new(len)?;
             grants.send(Parcel::Segment { id, memory: region.handle()? })?;
             Ok(region)
         });
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn a_segment_for_which_there_is_no_room_is_missed_by_the_frame_that_speaks_of_it_only() {
         let (out, parcels) = control::parcels().unwrap();
-        let region = Region::sparse(SMALLEST).unwrap();
+        let region = Region::new(SMALLEST).unwrap();
         out.send(Parcel::Room { id: 1, len: region.len() }).unwrap();
         out.send(Parcel::Segment { id: 1, memory: region.handle().unwrap() }).unwrap();
         out.send(Parcel::Room { id: 2, len: 1 << 60 }).unwrap();

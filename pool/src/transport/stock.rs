@@ -126,8 +126,7 @@ impl Stock {
         // Without the lock: it takes a while.
         let granule = (len.next_power_of_two() / 8).max(SMALLEST);
         let len = len.next_multiple_of(granule);
-        match Region::sparse(len).or_else(|error| if self.clear() { Region::sparse(len) } else { Err(error) })
-        {
+        match Region::new(len).or_else(|error| if self.clear() { Region::new(len) } else { Err(error) }) {
             Ok(region) => {
                 self.shelf().lent += 1;
                 Ok(Loan { segment: Arc::new(Segment { id, region }), len: 0, home: self.clone() })
