@@ -17,7 +17,7 @@ use crate::pool::{Pool, Threads};
 use crate::registry::Registry;
 use crate::share::original::Home;
 use crate::start::{StartMethod, Starter};
-use crate::supervisor::{Commands, Supervisor};
+use crate::supervisor::{Commands, Spares, Supervisor};
 use crate::sys::process;
 use crate::sys::thread::OwnThread;
 use crate::task::Task;
@@ -301,8 +301,7 @@ impl PoolBuilder {
             starter,
             roster: pump.clone(),
             commands: commands.clone(),
-            bell,
-            stock,
+            spares: Spares::new(bell, stock),
             terms,
             initializer,
             start_timeout: self.start_timeout,

@@ -95,6 +95,8 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Driver<L> {
     slots: Vec<Slot<L>>,
+    /// Links of workers that are gone; see [`take_gone`](Self::take_gone).
+    gone: Vec<L>,
     jobs: Jobs,
     rule_list: Vec<Rule>,
     rule_of: HashMap<TaskId, u32>,
@@ -119,6 +121,7 @@ impl<L: Link> Driver<L> {
     pub(crate) fn new(workers: usize, rules: Rules) -> Self {
         Self {
             slots: (0..workers).map(|_| Slot { worker: None }).collect(),
+            gone: Vec::new(),
             jobs: Jobs::default(),
             rule_list: Vec::new(),
             rule_of: HashMap::new(),

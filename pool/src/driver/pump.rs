@@ -461,6 +461,11 @@ impl Roster for Pump {
         }
     }
 
+    fn clear_away(&self) {
+        let gone = lock(&self.driver).take_gone();
+        drop(gone);
+    }
+
     fn give_up_if_starting(&self, place: usize) -> bool {
         self.with_driver_only(|driver| driver.give_up_if_starting(place))
     }

@@ -187,6 +187,7 @@ impl<L: Link> Driver<L> {
         }
         self.dispatch();
         self.ring();
+        self.gone.push(worker.link);
         Detached {
             was_ready: worker.was_ready,
             was_used: worker.last_used > 0,
@@ -194,6 +195,11 @@ impl<L: Link> Driver<L> {
             complaint,
             wants_another: self.wants_worker(),
         }
+    }
+
+    /// Takes out the links of workers that are gone.
+    pub(crate) fn take_gone(&mut self) -> Vec<L> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Puts what workers had and did not start at the front of its jobs' queues.

@@ -7,10 +7,10 @@ use std::io::{self, Write};
 
 use crate::error::Error;
 use crate::start::fork_server::{Trouble, Zygote};
-use crate::start::{IsWanted, MakeSetup, Obey};
+use crate::start::{IsWanted, Meanwhile, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
-use crate::transport::control::Orders;
+use crate::transport::control::{Orders, Setup};
 
 pub(crate) struct Fork {
     /// The one in use, and the spare, as far as they live.
@@ -59,13 +59,18 @@ impl Fork {
         }
     }
 
-    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn start(
+        &mut self,
+        setup: Setup,
+        meanwhile: Meanwhile<'_>,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Process, Error> {
         self.collect(is_wanted);
         let Some(zygote) = self.zygotes.first() else {
             let reason = "no zygote is left, and a program with several threads cannot be copied again";
             return Err(Error::spawn("forking", io::Error::other(reason)));
         };
-        let outcome = zygote.fork(setup()?, is_wanted);
+        let outcome = zygote.fork(setup, meanwhile, is_wanted);
         if matches!(outcome, Err(Trouble::Broken(_))) {
             // The next attempt is the spare's.
             self.zygotes.remove(0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::start::exec::Guest;
-use crate::start::{IsWanted, MakeSetup};
+use crate::start::{IsWanted, Meanwhile};
 use crate::sys::process::Process;
 use crate::transport::control::{Orders, Setup};
 
@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct ForkServer {
     depth: u32,
+    /// A zygote that loads.
+    guest: Option<Guest>,
     zygote: Option<Zygote>,
 }
 
@@ -42,8 +44,13 @@ impl Trouble {
 
 impl Zygote {
     /// Has it fork a worker, which is then a child of this process.
-    pub(crate) fn fork(&self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<Process, Trouble> {
-        let forked = self.orders.fork(setup, PATIENCE, is_wanted);
+    pub(crate) fn fork(
+        &self,
+        setup: Setup,
+        meanwhile: Meanwhile<'_>,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Process, Trouble> {
+        let forked = self.orders.fork(setup, meanwhile, PATIENCE, is_wanted);
         Self::take_charge(forked.map_err(Trouble::Broken)?.map_err(Trouble::Refused)?)
     }
 
@@ -70,21 +77,30 @@ impl Drop for Zygote {
 
 impl ForkServer {
     pub(crate) fn new(depth: u32) -> Self {
-        Self { depth, zygote: None }
+        Self { depth, guest: None, zygote: None }
     }
 
-    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        let guest = match self.zygote {
-            Some(_) => None,
-            None => Some(Guest::invite(self.depth)?),
-        };
-        let setup = setup()?;
-        if let Some(guest) = guest {
+    /// Says that a worker is wanted soon.
+    pub(crate) fn expect(&mut self) -> Result<(), Error> {
+        if self.guest.is_none() && self.zygote.is_none() {
+            self.guest = Some(Guest::invite(self.depth)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start(
+        &mut self,
+        setup: Setup,
+        meanwhile: Meanwhile<'_>,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Process, Error> {
+        self.expect()?;
+        if let Some(guest) = self.guest.take() {
             let (process, orders) = guest.let_in(is_wanted)?;
             self.zygote = Some(Zygote { process, orders });
         }
         let Some(zygote) = self.zygote.take() else { unreachable!("it was there, or just came") };
-        match zygote.fork(setup, is_wanted) {
+        match zygote.fork(setup, meanwhile, is_wanted) {
             // The next attempt gets a new one.
             Err(Trouble::Broken(error)) => Err(Trouble::Broken(error).into_error()),
             outcome => {

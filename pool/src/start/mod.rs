@@ -47,8 +47,8 @@ pub(crate) type Obey = fn(Helm) -> !;
 /// Asked from time to time while a start takes long: does anybody still want it?
 pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
 
-/// Makes what a new worker needs to know; called once, while its process or its zygote loads.
-pub(crate) type MakeSetup<'f> = &'f mut dyn FnMut() -> Result<Setup, Error>;
+/// What else there is to do, at most once, while a process is being made.
+pub(crate) type Meanwhile<'f> = &'f mut dyn FnMut();
 
 /// Makes workers by one of the methods. Dropped, it ends its helpers.
 pub(crate) enum Starter {
@@ -71,21 +71,27 @@ impl Starter {
         })
     }
 
-    /// Says that so many workers are to be made now, one after another.
-    pub(crate) fn expect(&mut self, workers: usize) {
+    /// Says that so many workers are to be made now, one after another: what takes time to load begins to.
+    pub(crate) fn expect(&mut self, workers: usize) -> Result<(), Error> {
         match self {
+            Starter::ForkServer(server) => server.expect(),
             Starter::Spawn(spawn) => spawn.expect(workers),
-            // Their zygote is all that takes time to load.
-            Starter::ForkServer(_) | Starter::Fork(_) => {}
+            // Its zygote is there.
+            Starter::Fork(_) => Ok(()),
         }
     }
 
     /// Makes a worker.
-    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn start(
+        &mut self,
+        setup: Setup,
+        meanwhile: Meanwhile<'_>,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Process, Error> {
         match self {
-            Starter::ForkServer(server) => server.start(setup, is_wanted),
-            Starter::Spawn(spawn) => spawn.start(setup, is_wanted),
-            Starter::Fork(fork) => fork.start(setup, is_wanted),
+            Starter::ForkServer(server) => server.start(setup, meanwhile, is_wanted),
+            Starter::Spawn(spawn) => spawn.start(setup, meanwhile, is_wanted),
+            Starter::Fork(fork) => fork.start(setup, meanwhile, is_wanted),
         }
     }
 

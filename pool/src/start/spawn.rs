@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::start::exec::Guest;
-use crate::start::{IsWanted, MakeSetup};
+use crate::start::{IsWanted, Meanwhile};
 use crate::sys::process::Process;
-use crate::transport::control::Order;
+use crate::transport::control::{Order, Setup};
 
 pub(crate) struct Spawn {
     depth: u32,
@@ -19,12 +19,19 @@ impl Spawn {
         Self { depth, expected: 0, next: None }
     }
 
-    /// Says that so many workers are wanted now.
-    pub(crate) fn expect(&mut self, workers: usize) {
+    /// Says that so many workers are wanted now; the first of them begins to load.
+    pub(crate) fn expect(&mut self, workers: usize) -> Result<(), Error> {
         self.expected = workers;
+        self.next = Some(Guest::invite(self.depth)?);
+        Ok(())
     }
 
-    pub(crate) fn start(&mut self, setup: MakeSetup<'_>, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn start(
+        &mut self,
+        setup: Setup,
+        meanwhile: Meanwhile<'_>,
+        is_wanted: IsWanted<'_>,
+    ) -> Result<Process, Error> {
         let guest = match self.next.take() {
             Some(guest) => guest,
             None => Guest::invite(self.depth)?,
@@ -33,7 +40,7 @@ impl Spawn {
         if self.expected > 0 {
             self.next = Some(Guest::invite(self.depth)?);
         }
-        let setup = setup()?;
+        meanwhile();
         let (process, orders) = guest.let_in(is_wanted)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {
             process.kill();

@@ -6,6 +6,7 @@
 
 mod setbacks;
 mod slot;
+mod spares;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,21 +19,20 @@ use crate::error::Error;
 use crate::exit::{Ended, Exit};
 use crate::handshake::Complaint;
 use crate::start::Starter;
-use crate::sys::descriptors;
 use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
 use crate::sys::signals;
-use crate::transport::control::Terms;
-use crate::transport::ring_link::{ParentBell, RingLink};
-use crate::transport::stock::Stock;
+use crate::transport::control::{Setup, Terms};
+use crate::transport::ring_link::RingLink;
 use setbacks::Setback;
 use slot::Slot;
+pub(crate) use spares::Spares;
 
 /// Numbers of signals, the same on every Linux machine.
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
-/// What a new worker needs of them at the most, while it is made.
-const DESCRIPTORS: usize = 24;
+/// So many links are made while the first process loads.
+const FIRST_LINKS: usize = 4;
 /// How long a worker has to leave after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -42,6 +42,8 @@ pub(crate) trait Roster: Send + Sync {
     fn attach(&self, place: usize, link: RingLink, pid: u32);
     /// The worker in this place is gone.
     fn detach(&self, place: usize, ended: &Ended) -> Departed;
+    /// Takes the links apart of workers that are gone, which takes a while and can wait.
+    fn clear_away(&self);
     /// Gives up the worker in this place if it is not ready; then it gets nothing more.
     fn give_up_if_starting(&self, place: usize) -> bool;
     /// Should empty places be filled?
@@ -119,8 +121,7 @@ pub(crate) struct Supervisor {
     pub(crate) starter: Starter,
     pub(crate) roster: Arc<dyn Roster>,
     pub(crate) commands: Arc<Commands>,
-    pub(crate) bell: ParentBell,
-    pub(crate) stock: Stock,
+    pub(crate) spares: Spares,
     pub(crate) terms: Terms,
     /// Why a worker that never gets ready is the fault of the pool's user, and whose fault it is.
     pub(crate) initializer: Option<&'static str>,
@@ -134,27 +135,28 @@ impl Supervisor {
         // A handler of the program's that ran here would interrupt calls that do not expect it.
         let _blocked = signals::Blocked::new();
         let mut slots: Vec<Slot> = (0..workers).map(|_| Slot::empty()).collect();
-        let mut outcome = Ok(());
-        self.starter.expect(workers);
-        for place in 0..workers {
-            outcome = self.start(&mut slots, place);
-            if outcome.is_err() {
-                self.roster.fail(Error::Terminated);
-                self.terminate(&mut slots);
-                break;
-            }
-        }
+        let outcome = self.start_all(&mut slots);
         let failed = outcome.is_err();
+        if failed {
+            self.roster.fail(Error::Terminated);
+            self.terminate(&mut slots);
+        }
         if !failed {
             // The builder waits for this, or its thread is gone.
             let _ = built.send(Ok(()));
         }
         self.supervise(&mut slots);
-        drop(self.starter);
+        drop((self.starter, self.spares));
         if failed {
             // Only now, so that a builder that returns an error leaves nothing behind.
             let _ = built.send(outcome);
         }
+    }
+
+    fn start_all(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
+        self.starter.expect(slots.len())?;
+        self.spares.fill_up(slots.len().min(FIRST_LINKS));
+        (0..slots.len()).try_for_each(|place| self.start(slots, place))
     }
 
     fn supervise(&mut self, slots: &mut [Slot]) {
@@ -177,6 +179,7 @@ impl Supervisor {
                 }
                 slots[place].kill_if_due(now);
             }
+            self.roster.clear_away();
             if !wants_workers
                 && slots.iter().all(|slot| slot.process().is_none())
                 && !self.roster.wants_worker()
@@ -206,25 +209,19 @@ impl Supervisor {
     }
 
     fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
-        descriptors::probe(DESCRIPTORS).map_err(|error| Error::spawn("opening descriptors", error))?;
-        let roster = &self.roster;
-        let conditions = self.terms.conditions.for_place(place);
-        let terms = Terms { conditions, ..self.terms.clone() };
-        let (starter, bell, stock) = (&mut self.starter, &self.bell, &self.stock);
-        // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
-        // made is dropped by unwinding, and the supervisor goes on.
-        let mut link = None;
-        let mut make_setup = || {
-            let (made, setup) = RingLink::new(bell, stock, terms.clone())
-                .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))?;
-            link = Some(made);
-            Ok(setup)
-        };
-        let start = || starter.start(&mut make_setup, &|| roster.wants_worker());
+        let (link, end) = self.spares.take().or_else(|_| {
+            // What is in the way may be what is left of another one.
+            self.roster.clear_away();
+            self.spares.take()
+        })?;
+        let terms = Terms { conditions: self.terms.conditions.for_place(place), ..self.terms.clone() };
+        let (starter, spares, roster) = (&mut self.starter, &mut self.spares, &self.roster);
+        let start =
+            || starter.start(Setup { end, terms }, &mut || spares.fill_up(1), &|| roster.wants_worker());
+        // As above, the library below panics where descriptors run out, and the supervisor goes on.
         let started = catch_unwind(AssertUnwindSafe(start));
         let process =
-            started.unwrap_or_else(|_| Err(Error::spawn("making its link", io::ErrorKind::OutOfMemory)))?;
-        let Some(link) = link else { unreachable!("no worker starts without its link") };
+            started.unwrap_or_else(|_| Err(Error::spawn("starting it", io::ErrorKind::OutOfMemory)))?;
         let pid = process.pid();
         // A limit beyond the end of time is none.
         slots[place].occupy(process, Instant::now().checked_add(self.start_timeout));
@@ -284,6 +281,8 @@ mod tests {
     use super::*;
     use crate::start::StartMethod;
     use crate::transport::control::Helm;
+    use crate::transport::ring_link::ParentBell;
+    use crate::transport::stock::Stock;
 
     /// A driver's side that only remembers why it failed.
     #[derive(Default)]
@@ -294,6 +293,7 @@ mod tests {
         fn detach(&self, _: usize, _: &Ended) -> Departed {
             unreachable!("no process was made")
         }
+        fn clear_away(&self) {}
         fn give_up_if_starting(&self, _: usize) -> bool {
             true
         }
@@ -318,8 +318,7 @@ mod tests {
             starter: Starter::new(StartMethod::Spawn, 1, never).unwrap(),
             roster: roster.clone(),
             commands: Arc::new(Commands::new().unwrap()),
-            bell: ParentBell::new().unwrap(),
-            stock: Stock::new(1),
+            spares: Spares::new(ParentBell::new().unwrap(), Stock::new(1)),
             terms,
             initializer,
             start_timeout: Duration::from_secs(5),

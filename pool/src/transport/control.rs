@@ -34,13 +34,19 @@ pub(crate) enum Order {
 /// All that a worker needs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
+    pub(crate) end: WorkerEnd,
+    pub(crate) terms: Terms,
+}
+
+/// The worker's end of a link.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerEnd {
     pub(crate) link: IpcSharedMemory,
     pub(crate) bell: IpcSharedMemory,
     /// Segments with arguments.
     pub(crate) parcels: ParcelsIn,
     /// Segments for results, as the worker wants them.
     pub(crate) grants: ParcelsIn,
-    pub(crate) terms: Terms,
 }
 
 /// What a new worker is told beside its link.
@@ -118,9 +124,16 @@ impl Orders {
         guarded(|| self.orders.send(order))?.map_err(to_io)
     }
 
-    /// Has a zygote fork a worker; returns its process id.
-    pub(crate) fn fork(&self, setup: Setup, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
+    /// Has a zygote fork a worker, and does something else meanwhile; returns its process id.
+    pub(crate) fn fork(
+        &self,
+        setup: Setup,
+        meanwhile: &mut dyn FnMut(),
+        patience: Duration,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Forked {
         self.send(Order::Fork(setup))?;
+        meanwhile();
         self.forked(patience, is_wanted)
     }
 

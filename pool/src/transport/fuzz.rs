@@ -73,9 +73,9 @@ struct Scene {
 /// Makes a link, lets a worker do in its half what the bytes say, and does in between all that the parent does.
 pub(crate) fn suffer(data: &[u8]) {
     let stock = Stock::new(1);
-    let made = ParentBell::new().and_then(|bell| RingLink::new(&bell, &stock, Terms::default()));
-    let Ok((link, setup)) = made else { return };
-    let region = Arc::new(Region::adopt(setup.link));
+    let made = ParentBell::new().and_then(|bell| RingLink::new(&bell, &stock));
+    let Ok((link, end)) = made else { return };
+    let region = Arc::new(Region::adopt(end.link));
     let results = SharedRing::results(region.clone());
     let mut scene = Scene { link, region, results, sent: None, chunks: 0 };
     let mut script = Script(data);

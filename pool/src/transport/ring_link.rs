@@ -7,7 +7,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use super::bell::Bell;
-use super::control::{self, ParcelsOut, Setup, Terms};
+use super::control::{self, ParcelsOut, WorkerEnd};
 use super::last_words::LastWords;
 use super::layout::{self, Committed, Holds, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::link::{Corrupt, Held, Link, Running, Sent};
@@ -93,18 +93,17 @@ impl std::ops::Deref for ParentBell {
 }
 
 impl RingLink {
-    /// Makes the memory and channels of a link, and the message that gives a worker its end.
-    pub(crate) fn new(bell: &ParentBell, stock: &Stock, terms: Terms) -> io::Result<(Self, Setup)> {
+    /// Makes the memory and channels of a link, and the end of it that goes to a worker.
+    pub(crate) fn new(bell: &ParentBell, stock: &Stock) -> io::Result<(Self, WorkerEnd)> {
         let region = Arc::new(Region::new(layout::LINK)?);
         layout::touch(&region);
         let (parcels, parcels_in) = control::parcels()?;
         let (grants, grants_in) = control::parcels()?;
-        let setup = Setup {
+        let end = WorkerEnd {
             link: region.handle()?,
             bell: bell.region.handle()?,
             parcels: parcels_in,
             grants: grants_in,
-            terms,
         };
         let granted = Granted::new(Holds::new(region.clone()));
         let link = Self {
@@ -126,7 +125,7 @@ impl RingLink {
             broken: None,
             unanswered: None,
         };
-        Ok((link, setup))
+        Ok((link, end))
     }
 
     /// Lets the worker have what was written to its ring up to there.

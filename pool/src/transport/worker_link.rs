@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use super::bell::Bell;
-use super::control::{ParcelsIn, Setup};
+use super::control::{ParcelsIn, Setup, WorkerEnd};
 use super::last_words::LastWords;
 use super::layout::{self, Progress, Running, SharedRing, SharedWords};
 use super::outbox::Outbox;
@@ -24,8 +24,9 @@ use crate::frame::FrameHeader;
 
 /// Builds both halves from what the parent sent, and the place for what is said in a panic.
 pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
-    let link = Arc::new(Region::adopt(setup.link));
-    let bell = Arc::new(Region::adopt(setup.bell));
+    let Setup { end: WorkerEnd { link, bell, parcels, grants }, terms } = setup;
+    let link = Arc::new(Region::adopt(link));
+    let bell = Arc::new(Region::adopt(bell));
     if link.len() != layout::LINK || bell.len() != layout::BELL {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the regions are of another layout"));
     }
@@ -37,10 +38,10 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         args: Consumer::new(SharedRing::args(link.clone())),
         bell: own.clone(),
         mapped: Mapped::default(),
-        spin: Spin::new(setup.terms.may_spin),
-        parcels: setup.parcels,
+        spin: Spin::new(terms.may_spin),
+        parcels,
     };
-    let outbox = Outbox::new(&link, &bell, own, progress, setup.grants);
+    let outbox = Outbox::new(&link, &bell, own, progress, grants);
     Ok((inbox, outbox, LastWords::new(link)))
 }
 
