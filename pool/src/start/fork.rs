@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use crate::error::Error;
 use crate::start::fork_server::{Trouble, Zygote};
-use crate::start::{IsWanted, Meanwhile, Obey};
+use crate::start::{IsWanted, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
@@ -59,18 +59,22 @@ impl Fork {
         }
     }
 
-    pub(crate) fn start(
-        &mut self,
-        setup: Setup,
-        meanwhile: Meanwhile<'_>,
-        is_wanted: IsWanted<'_>,
-    ) -> Result<Process, Error> {
-        self.collect(is_wanted);
+    pub(crate) fn order(&mut self, setup: Setup) -> Result<(), Error> {
         let Some(zygote) = self.zygotes.first() else {
             let reason = "no zygote is left, and a program with several threads cannot be copied again";
             return Err(Error::spawn("forking", io::Error::other(reason)));
         };
-        let outcome = zygote.fork(setup, meanwhile, is_wanted);
+        let outcome = zygote.order(setup);
+        self.keep_unless_broken(outcome)
+    }
+
+    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let Some(zygote) = self.zygotes.first() else { unreachable!("something was ordered from it") };
+        let outcome = zygote.take(is_wanted);
+        self.keep_unless_broken(outcome)
+    }
+
+    fn keep_unless_broken<T>(&mut self, outcome: Result<T, Trouble>) -> Result<T, Error> {
         if matches!(outcome, Err(Trouble::Broken(_))) {
             // The next attempt is the spare's.
             self.zygotes.remove(0);

@@ -4,10 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::start::IsWanted;
 use crate::start::exec::Guest;
-use crate::start::{IsWanted, Meanwhile};
 use crate::sys::process::Process;
-use crate::transport::control::{Orders, Setup};
+use crate::transport::control::{Order, Orders, Setup};
 
 /// How long a zygote may take to fork.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,15 +43,15 @@ impl Trouble {
 }
 
 impl Zygote {
-    /// Has it fork a worker, which is then a child of this process.
-    pub(crate) fn fork(
-        &self,
-        setup: Setup,
-        meanwhile: Meanwhile<'_>,
-        is_wanted: IsWanted<'_>,
-    ) -> Result<Process, Trouble> {
-        let forked = self.orders.fork(setup, meanwhile, PATIENCE, is_wanted);
-        Self::take_charge(forked.map_err(Trouble::Broken)?.map_err(Trouble::Refused)?)
+    /// Has it fork a worker.
+    pub(crate) fn order(&self, setup: Setup) -> Result<(), Trouble> {
+        self.orders.send(Order::Fork(setup)).map_err(Trouble::Broken)
+    }
+
+    /// Takes the worker that was ordered first, which is a child of this process.
+    pub(crate) fn take(&self, is_wanted: IsWanted<'_>) -> Result<Process, Trouble> {
+        let forked = self.orders.forked(PATIENCE, is_wanted).map_err(Trouble::Broken)?;
+        Self::take_charge(forked.map_err(Trouble::Refused)?)
     }
 
     /// Has it make another one like itself, also a child of this process.
@@ -80,7 +80,6 @@ impl ForkServer {
         Self { depth, guest: None, zygote: None }
     }
 
-    /// Says that a worker is wanted soon.
     pub(crate) fn expect(&mut self) -> Result<(), Error> {
         if self.guest.is_none() && self.zygote.is_none() {
             self.guest = Some(Guest::invite(self.depth)?);
@@ -88,26 +87,26 @@ impl ForkServer {
         Ok(())
     }
 
-    pub(crate) fn start(
-        &mut self,
-        setup: Setup,
-        meanwhile: Meanwhile<'_>,
-        is_wanted: IsWanted<'_>,
-    ) -> Result<Process, Error> {
-        self.expect()?;
+    pub(crate) fn order(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<(), Error> {
         if let Some(guest) = self.guest.take() {
             let (process, orders) = guest.let_in(is_wanted)?;
             self.zygote = Some(Zygote { process, orders });
         }
-        let Some(zygote) = self.zygote.take() else { unreachable!("it was there, or just came") };
-        match zygote.fork(setup, meanwhile, is_wanted) {
-            // The next attempt gets a new one.
-            Err(Trouble::Broken(error)) => Err(Trouble::Broken(error).into_error()),
-            outcome => {
-                self.zygote = Some(zygote);
-                outcome.map_err(Trouble::into_error)
-            }
+        self.ask(|zygote| zygote.order(setup))
+    }
+
+    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        self.ask(|zygote| zygote.take(is_wanted))
+    }
+
+    fn ask<T>(&mut self, what: impl FnOnce(&Zygote) -> Result<T, Trouble>) -> Result<T, Error> {
+        let Some(zygote) = self.zygote.take() else { unreachable!("it was expected and let in") };
+        let outcome = what(&zygote);
+        // If it is broken, or the library panics, the next attempt gets a new one.
+        if !matches!(outcome, Err(Trouble::Broken(_))) {
+            self.zygote = Some(zygote);
         }
+        outcome.map_err(Trouble::into_error)
     }
 
     pub(crate) fn helpers(&self) -> impl Iterator<Item = &Process> {

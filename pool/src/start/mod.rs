@@ -47,10 +47,10 @@ pub(crate) type Obey = fn(Helm) -> !;
 /// Asked from time to time while a start takes long: does anybody still want it?
 pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
 
-/// What else there is to do, at most once, while a process is being made.
-pub(crate) type Meanwhile<'f> = &'f mut dyn FnMut();
-
-/// Makes workers by one of the methods. Dropped, it ends its helpers.
+/// Makes workers by one of the methods. Dropped, it ends its helpers, and what was ordered and not taken.
+///
+/// A worker is [expected](Self::expect), then [ordered](Self::order), then [taken](Self::take). Several may be on order at a
+/// time, and are taken in the same order; once something went wrong with one, the others are of no use.
 pub(crate) enum Starter {
     ForkServer(ForkServer),
     Spawn(Spawn),
@@ -71,27 +71,33 @@ impl Starter {
         })
     }
 
-    /// Says that so many workers are to be made now, one after another: what takes time to load begins to.
-    pub(crate) fn expect(&mut self, workers: usize) -> Result<(), Error> {
+    /// Says that workers will be ordered: what takes time to load begins to. None is on order.
+    pub(crate) fn expect(&mut self, is_wanted: IsWanted<'_>) -> Result<(), Error> {
         match self {
             Starter::ForkServer(server) => server.expect(),
-            Starter::Spawn(spawn) => spawn.expect(workers),
-            // Its zygote is there.
-            Starter::Fork(_) => Ok(()),
+            Starter::Spawn(spawn) => spawn.expect(),
+            Starter::Fork(fork) => {
+                fork.collect(is_wanted);
+                Ok(())
+            }
         }
     }
 
-    /// Makes a worker.
-    pub(crate) fn start(
-        &mut self,
-        setup: Setup,
-        meanwhile: Meanwhile<'_>,
-        is_wanted: IsWanted<'_>,
-    ) -> Result<Process, Error> {
+    /// Has a worker made; [`take`](Self::take) waits for it.
+    pub(crate) fn order(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<(), Error> {
         match self {
-            Starter::ForkServer(server) => server.start(setup, meanwhile, is_wanted),
-            Starter::Spawn(spawn) => spawn.start(setup, meanwhile, is_wanted),
-            Starter::Fork(fork) => fork.start(setup, meanwhile, is_wanted),
+            Starter::ForkServer(server) => server.order(setup, is_wanted),
+            Starter::Spawn(spawn) => spawn.order(setup),
+            Starter::Fork(fork) => fork.order(setup),
+        }
+    }
+
+    /// Takes the worker that was ordered first.
+    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        match self {
+            Starter::ForkServer(server) => server.take(is_wanted),
+            Starter::Spawn(spawn) => spawn.take(is_wanted),
+            Starter::Fork(fork) => fork.take(is_wanted),
         }
     }
 

@@ -1,50 +1,49 @@
 //! `Spawn`: the program is executed again for every worker.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use crate::error::Error;
+use crate::start::IsWanted;
 use crate::start::exec::Guest;
-use crate::start::{IsWanted, Meanwhile};
 use crate::sys::process::Process;
 use crate::transport::control::{Order, Setup};
 
+/// How long a process that was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 pub(crate) struct Spawn {
     depth: u32,
-    /// Workers that are still to come in a row.
-    expected: usize,
-    /// The next of them, which loads while the one before it is let in.
+    /// A process that loads, for whoever orders next.
     next: Option<Guest>,
+    /// Those that load, and what they are told then.
+    ordered: VecDeque<(Guest, Setup)>,
 }
 
 impl Spawn {
     pub(crate) fn new(depth: u32) -> Self {
-        Self { depth, expected: 0, next: None }
+        Self { depth, next: None, ordered: VecDeque::new() }
     }
 
-    /// Says that so many workers are wanted now; the first of them begins to load.
-    pub(crate) fn expect(&mut self, workers: usize) -> Result<(), Error> {
-        self.expected = workers;
-        self.next = Some(Guest::invite(self.depth)?);
+    pub(crate) fn expect(&mut self) -> Result<(), Error> {
+        if self.next.is_none() {
+            self.next = Some(Guest::invite(self.depth)?);
+        }
         Ok(())
     }
 
-    pub(crate) fn start(
-        &mut self,
-        setup: Setup,
-        meanwhile: Meanwhile<'_>,
-        is_wanted: IsWanted<'_>,
-    ) -> Result<Process, Error> {
-        let guest = match self.next.take() {
-            Some(guest) => guest,
-            None => Guest::invite(self.depth)?,
-        };
-        self.expected = self.expected.saturating_sub(1);
-        if self.expected > 0 {
-            self.next = Some(Guest::invite(self.depth)?);
-        }
-        meanwhile();
+    pub(crate) fn order(&mut self, setup: Setup) -> Result<(), Error> {
+        self.expect()?;
+        self.ordered.extend(self.next.take().map(|guest| (guest, setup)));
+        Ok(())
+    }
+
+    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+        let Some((guest, setup)) = self.ordered.pop_front() else { unreachable!("it was ordered") };
         let (process, orders) = guest.let_in(is_wanted)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {
             process.kill();
-            process.collect_within(std::time::Duration::from_secs(10));
+            process.collect_within(PATIENCE);
             return Err(Error::spawn("sending the new worker its set-up", error));
         }
         Ok(process)

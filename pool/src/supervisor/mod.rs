@@ -8,6 +8,7 @@ mod setbacks;
 mod slot;
 mod spares;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,8 +32,8 @@ pub(crate) use spares::Spares;
 /// Numbers of signals, the same on every Linux machine.
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
-/// So many links are made while the first process loads.
-const FIRST_LINKS: usize = 4;
+/// So many workers are on order at a time while a pool starts.
+const AHEAD: usize = 2;
 /// How long a worker has to leave after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -153,10 +154,18 @@ impl Supervisor {
         }
     }
 
+    /// Fills all places. While one process is made, the next is on order.
     fn start_all(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
-        self.starter.expect(slots.len())?;
-        self.spares.fill_up(slots.len().min(FIRST_LINKS));
-        (0..slots.len()).try_for_each(|place| self.start(slots, place))
+        self.expect()?;
+        self.spares.fill_up(slots.len().min(AHEAD));
+        let mut ordered = VecDeque::new();
+        for place in 0..slots.len() {
+            if ordered.len() == AHEAD {
+                ordered.pop_front().map_or(Ok(()), |(first, link)| self.take(slots, first, link))?;
+            }
+            ordered.push_back((place, self.order(place)?));
+        }
+        ordered.into_iter().try_for_each(|(place, link)| self.take(slots, place, link))
     }
 
     fn supervise(&mut self, slots: &mut [Slot]) {
@@ -180,6 +189,9 @@ impl Supervisor {
                 slots[place].kill_if_due(now);
             }
             self.roster.clear_away();
+            if wants_workers {
+                self.spares.fill_up(1);
+            }
             if !wants_workers
                 && slots.iter().all(|slot| slot.process().is_none())
                 && !self.roster.wants_worker()
@@ -208,25 +220,40 @@ impl Supervisor {
         event::sleep_on(&fds, due.map(|due| due.saturating_duration_since(Instant::now())));
     }
 
-    fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
+    fn expect(&mut self) -> Result<(), Error> {
+        let (starter, roster) = (&mut self.starter, &self.roster);
+        guarded(|| starter.expect(&|| roster.wants_worker()))
+    }
+
+    /// Orders a worker for a place; returns the link to it.
+    fn order(&mut self, place: usize) -> Result<RingLink, Error> {
         let (link, end) = self.spares.take().or_else(|_| {
             // What is in the way may be what is left of another one.
             self.roster.clear_away();
             self.spares.take()
         })?;
         let terms = Terms { conditions: self.terms.conditions.for_place(place), ..self.terms.clone() };
-        let (starter, spares, roster) = (&mut self.starter, &mut self.spares, &self.roster);
-        let start =
-            || starter.start(Setup { end, terms }, &mut || spares.fill_up(1), &|| roster.wants_worker());
-        // As above, the library below panics where descriptors run out, and the supervisor goes on.
-        let started = catch_unwind(AssertUnwindSafe(start));
-        let process =
-            started.unwrap_or_else(|_| Err(Error::spawn("starting it", io::ErrorKind::OutOfMemory)))?;
+        let (starter, roster) = (&mut self.starter, &self.roster);
+        guarded(|| starter.order(Setup { end, terms }, &|| roster.wants_worker()))?;
+        Ok(link)
+    }
+
+    /// Puts the worker that was ordered first into its place.
+    fn take(&mut self, slots: &mut [Slot], place: usize, link: RingLink) -> Result<(), Error> {
+        let (starter, roster) = (&mut self.starter, &self.roster);
+        let process = guarded(|| starter.take(&|| roster.wants_worker()))?;
         let pid = process.pid();
         // A limit beyond the end of time is none.
         slots[place].occupy(process, Instant::now().checked_add(self.start_timeout));
         self.roster.attach(place, link, pid);
         Ok(())
+    }
+
+    fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
+        self.expect()?;
+        let link = self.order(place)?;
+        self.spares.fill_up(1);
+        self.take(slots, place, link)
     }
 
     /// Fills a place later on, when a failure need not be the pool's end.
@@ -274,6 +301,13 @@ impl Supervisor {
         let deadline = Instant::now() + GRACE;
         slots.iter_mut().for_each(|slot| slot.terminate(deadline));
     }
+}
+
+/// The library below panics where descriptors or memory run out, in spite of all glances. Then what was being made is
+/// dropped by unwinding, and the supervisor goes on.
+fn guarded<R>(start: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    catch_unwind(AssertUnwindSafe(start))
+        .unwrap_or_else(|_| Err(Error::spawn("starting it", io::ErrorKind::OutOfMemory)))
 }
 
 #[cfg(test)]

@@ -124,19 +124,6 @@ impl Orders {
         guarded(|| self.orders.send(order))?.map_err(to_io)
     }
 
-    /// Has a zygote fork a worker, and does something else meanwhile; returns its process id.
-    pub(crate) fn fork(
-        &self,
-        setup: Setup,
-        meanwhile: &mut dyn FnMut(),
-        patience: Duration,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Forked {
-        self.send(Order::Fork(setup))?;
-        meanwhile();
-        self.forked(patience, is_wanted)
-    }
-
     /// Has a zygote make another one; returns its process id and the channel to it.
     pub(crate) fn copy(
         &self,
@@ -148,7 +135,8 @@ impl Orders {
         Ok((self.forked(patience, is_wanted)?, orders))
     }
 
-    fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
+    /// Waits for the oldest answer of a zygote: the id of the process that it made.
+    pub(crate) fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
         Ok(match receive_within(&self.reports, patience, is_wanted)? {
             Report::Forked(pid) => Ok(pid),
             Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
