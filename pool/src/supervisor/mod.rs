@@ -157,7 +157,8 @@ impl Supervisor {
     /// Fills all places. While one process is made, the next is on order.
     fn start_all(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
         self.expect()?;
-        self.spares.fill_up(slots.len().min(AHEAD));
+        // One more than is wanted now: there is time.
+        self.spares.fill_up(slots.len().min(AHEAD) + 1);
         let mut ordered = VecDeque::new();
         for place in 0..slots.len() {
             if ordered.len() == AHEAD {
