@@ -19,7 +19,8 @@ pub(crate) struct FrameHeader {
     pub(crate) first: u32,
     /// Number of entries in the body.
     pub(crate) count: u32,
-    /// On the way back: how many of the entries are no success. On the way out: [`TIMED`](Self::TIMED) or 0.
+    /// On the way back: how many of the entries are no success. On the way out: any of [`TIMED`](Self::TIMED) and
+    /// [`PARCELS`](Self::PARCELS).
     pub(crate) failed: u32,
     /// On the way out, set later and in place: what is to be skipped. On the way back: [`SPENT`](Self::SPENT) or 0.
     pub(crate) revoked: u32,
@@ -31,6 +32,8 @@ impl FrameHeader {
     pub(crate) const REVOKED_OFFSET: usize = 36;
     /// Value of [`failed`](Self::failed) on the way out: when each item starts is to be noted.
     pub(crate) const TIMED: u32 = 1;
+    /// Value of [`failed`](Self::failed) on the way out: parcels were sent that belong to this frame.
+    pub(crate) const PARCELS: u32 = 2;
     /// Value of [`revoked`](Self::revoked): all of the chunk, unless the worker has begun it.
     pub(crate) const SKIP_WHOLE: u32 = 1;
     /// Value of [`revoked`](Self::revoked): every item that has not started.

@@ -294,7 +294,7 @@ impl Link for RingLink {
                 self.broken.get_or_insert_with(Instant::now);
                 return Ok(None);
             }
-            other => other?,
+            other => header.failed |= other?,
         }
         header.size = EntryHeader::SIZE as u32;
         let entry = EntryHeader { len: item.len(), status: Status::Ok, segment: item.id() };

@@ -27,5 +27,6 @@ fn a_shared_value_is_found_though_there_is_no_room_for_what_comes_behind_it() {
     link.parcels.send(control::Parcel::Room { id: 1, len: 1 << 60 }).unwrap();
     let mut mapped = Mapped::default();
     assert!(mapped.take_share(share.id(), &end.parcels).is_ok());
-    assert!(matches!(mapped.find(1, 1, &end.parcels), Err(Missing::NoRoom(_))));
+    mapped.unpack(&end.parcels).unwrap();
+    assert!(matches!(mapped.find(1, 1), Err(Missing::NoRoom(_))));
 }

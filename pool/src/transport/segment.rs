@@ -179,17 +179,8 @@ impl Mapped {
         self.by_id.get(&id)
     }
 
-    /// Finds a segment and checks that it holds `len` bytes; takes parcels from the channel as needed.
-    ///
-    /// # Errors
-    ///
-    /// What segments there are is not known afterwards.
-    pub(crate) fn find(&mut self, id: u16, len: usize, parcels: &ParcelsIn) -> Result<&Region, Missing> {
-        // A parcel may replace what we have under this id, so those that wait come first.
-        match self.unpack(parcels) {
-            Err(Missing::Corrupt) if self.by_id.contains_key(&id) => {}
-            outcome => outcome?,
-        }
+    /// Finds a segment that arrived and checks that it holds `len` bytes.
+    pub(crate) fn find(&self, id: u16, len: usize) -> Result<&Region, Missing> {
         if let Some((_, reason)) = self.too_large.as_ref().filter(|(too_large, _)| *too_large == id) {
             return Err(Missing::NoRoom(reason.clone()));
         }
@@ -209,8 +200,13 @@ impl Mapped {
         }
     }
 
-    /// Takes what is in the channel, up to a segment for which there is no room.
-    fn unpack(&mut self, parcels: &ParcelsIn) -> Result<(), Missing> {
+    /// Takes what is in the channel, up to a segment for which there is no room. It may replace what has the same id, so it
+    /// comes before [`find`](Self::find) wherever parcels were sent.
+    ///
+    /// # Errors
+    ///
+    /// What segments there are is not known afterwards.
+    pub(crate) fn unpack(&mut self, parcels: &ParcelsIn) -> Result<(), Missing> {
         while self.unpack_one(parcels)? {}
         Ok(())
     }
@@ -412,9 +408,10 @@ mod tests {
         out.send(Parcel::Room { id: 2, len: 1 << 60 }).unwrap();
         let mut mapped = Mapped::default();
         for _ in 0..2 {
-            assert_eq!(mapped.find(1, 5, &parcels).map(Region::len).ok(), Some(SMALLEST));
+            mapped.unpack(&parcels).unwrap();
+            assert_eq!(mapped.find(1, 5).map(Region::len).ok(), Some(SMALLEST));
         }
-        let missing = mapped.find(2, 5, &parcels).map(Region::len).unwrap_err();
+        let missing = mapped.find(2, 5).map(Region::len).unwrap_err();
         assert!(matches!(missing, Missing::NoRoom(_)), "{missing:?}");
     }
 }

@@ -16,6 +16,7 @@ use super::control::{Parcel, ParcelsOut};
 use super::region::Region;
 use super::ring::Position;
 use crate::codec::{CodecError, Room};
+use crate::frame::FrameHeader;
 use crate::sys::process;
 
 /// The smallest segment.
@@ -350,26 +351,26 @@ impl fmt::Debug for Segment {
 }
 
 impl Known {
-    /// Sees to it that the worker has the segment before it reads the frame that ends at `until`. It has released
-    /// everything before `released`.
+    /// Sees to it that the worker has the segment before it reads the frame that ends at `until`; returns what that
+    /// frame must say of it. The worker has released everything before `released`.
     pub(crate) fn introduce(
         &mut self,
         loan: &Loan,
         until: Position,
         released: Position,
         parcels: &ParcelsOut,
-    ) -> io::Result<()> {
+    ) -> io::Result<u32> {
         let segment = &loan.segment;
         let is_it = |entry: &Entry| Weak::as_ptr(&entry.segment) == Arc::as_ptr(segment);
         if let Some(entry) = self.all.iter_mut().find(|entry| is_it(entry)) {
             entry.until = until;
-            return Ok(());
+            return Ok(0);
         }
         self.forget(segment.id, released, parcels)?;
         parcels.send(Parcel::Room { id: segment.id, len: segment.region.len() })?;
         parcels.send(Parcel::Segment { id: segment.id, memory: segment.region.handle()? })?;
         self.all.push(Entry { id: segment.id, segment: Arc::downgrade(segment), until });
-        Ok(())
+        Ok(FrameHeader::PARCELS)
     }
 
     /// Has the worker unmap what is gone from the stock, and what it has used least lately if it has too much. What
@@ -392,6 +393,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use super::super::control;
     use super::*;
 
     const MIB: usize = 1 << 20;
@@ -408,6 +410,15 @@ mod tests {
         assert_eq!(free(&stock), [MIB]);
         // One that is much too large is kept for larger items.
         assert_ne!(stock.lend(MIB / 8).unwrap().id(), ids[0]);
+    }
+
+    #[test]
+    fn a_worker_is_told_to_look_for_a_segment_once() {
+        let (stock, mut known) = (Stock::new(1), Known::default());
+        let (out, _parcels) = control::parcels().unwrap();
+        let [one, other] = [stock.lend(1).unwrap(), stock.lend(1).unwrap()];
+        let told = [&one, &one, &other, &one].map(|loan| known.introduce(loan, 1, 0, &out).unwrap());
+        assert_eq!(told, [FrameHeader::PARCELS, 0, FrameHeader::PARCELS, 0]);
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl<'w> ChunkRun<'w> {
         generation: u32,
     ) -> Self {
         let mark = inbox.mark(front);
-        let clock = if front.header.failed == FrameHeader::TIMED { Clock::Runs } else { Clock::Stands };
+        let is_timed = front.header.failed & FrameHeader::TIMED != 0;
+        let clock = if is_timed { Clock::Runs } else { Clock::Stands };
         Self {
             chunk: front.header.chunk,
             clock,
