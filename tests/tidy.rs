@@ -148,7 +148,7 @@ const RANKS: [(&str, u32); 25] = [
     ("frame", 2),
     ("sys", 1),
     ("error", 1),
-    ("codec", 0),
+    ("codec", 1),
     ("id", 0),
     ("exit", 0),
     ("payload", 0),

@@ -17,8 +17,8 @@ const UNMET: &[(&str, &str, &str)] = &[
     (
         "4 MiB and more",
         "256 MiB",
-        "Vectors of that size come fresh from the kernel every time: the task's own in the worker, and the result's in the \
-         caller. That is 256 page faults a MiB on either side and two copies into fresh memory; the pool's segments cause none.",
+        "The task's own vector comes fresh from the kernel every time: 256 page faults a MiB, which cost more than the pool's three \
+         copies together. The result's vector comes in huge pages, and the pool's segments cause no faults.",
     ),
     (
         "start-up and replacement",

@@ -3,6 +3,7 @@
 use std::any::TypeId;
 
 use super::*;
+use crate::sys::memory;
 
 /// Bytes as [`Writer::raw`] wrote them.
 pub(super) enum Raw<'f> {
@@ -31,12 +32,7 @@ pub(super) fn bulk_from<'f, T: 'static>(
     if TypeId::of::<T>() != TypeId::of::<String>() {
         return vec_from(raw);
     }
-    let text = match raw(1)? {
-        Raw::Here(bytes) => std::str::from_utf8(bytes).map(str::to_owned).map_err(no_text)?,
-        Raw::Outside { item, start, length } => {
-            String::from_utf8(copy(item, start, length)?).map_err(|error| no_text(error.utf8_error()))?
-        }
-    };
+    let text = String::from_utf8(raw(1)?.to_vec()?).map_err(|error| no_text(error.utf8_error()))?;
     let mut text = Some(text);
     Ok((&mut text as &mut dyn Any).downcast_mut::<Option<T>>().and_then(Option::take))
 }
@@ -78,8 +74,22 @@ fn vec_from<'f, T: 'static>(
 }
 
 pub(super) fn to_vec<N: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<N>, CodecError> {
-    count_of::<N>(bytes.len())?;
-    Ok(bytemuck::allocation::pod_collect_to_vec(bytes))
+    let count = count_of::<N>(bytes.len())?;
+    let Ok(numbers) = bytemuck::try_cast_slice(bytes) else {
+        return Ok(bytemuck::allocation::pod_collect_to_vec(bytes));
+    };
+    let mut vec = with_room(count)?;
+    vec.extend_from_slice(numbers);
+    Ok(vec)
+}
+
+/// An empty vector with room for so many values, all of which will come.
+fn with_room<N>(count: usize) -> Result<Vec<N>, CodecError> {
+    let mut vec = Vec::<N>::new();
+    let bytes = count * size_of::<N>();
+    vec.try_reserve_exact(count).map_err(|_| CodecError::new(format!("no memory for {bytes} bytes")))?;
+    memory::expect_use(vec.as_ptr().cast(), bytes);
+    Ok(vec)
 }
 
 /// How many numbers so many bytes are.
@@ -98,8 +108,7 @@ pub(super) fn copy<N: bytemuck::Pod>(
     length: usize,
 ) -> Result<Vec<N>, CodecError> {
     let count = count_of::<N>(length)?;
-    let mut vec = Vec::<N>::new();
-    vec.try_reserve_exact(count).map_err(|_| CodecError::new(format!("no memory for {length} bytes")))?;
+    let mut vec = with_room::<N>(count)?;
     let place = vec.as_mut_ptr().cast::<MaybeUninit<u8>>();
     // SAFETY: that many bytes were just reserved, and a byte that is not initialized may be anything.
     let place = unsafe { std::slice::from_raw_parts_mut(place, length) };

@@ -1,4 +1,4 @@
-//! Shared memory of a size that is fixed, and its protection.
+//! Shared memory of a size that is fixed, its protection, and what the system is told of other memory.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -30,6 +30,25 @@ pub(crate) unsafe fn protect_from_writes(start: *mut u8, len: usize) -> io::Resu
 pub(crate) unsafe fn empty(start: *mut u8, len: usize) -> io::Result<()> {
     // SAFETY: the caller promises that these pages are ours and that nobody refers to them.
     unsafe { madvise(start.cast(), len, Advice::LinuxRemove) }.map_err(Into::into)
+}
+
+/// Says of memory of this process's own that all of it will be written to. Where it is new from the system, it then comes in
+/// huge pages, if the machine has them for who asks: to be given it page by page costs several times what filling it does.
+/// To say so of memory that is there already costs next to nothing.
+pub(crate) fn expect_use(start: *const u8, len: usize) {
+    /// The usual size of a huge page, and a multiple of all usual sizes of others.
+    const HUGE: usize = 2 << 20;
+    /// Shorter memory may hold no whole one.
+    const WORTH_IT: usize = 2 * HUGE;
+    if len < WORTH_IT {
+        return;
+    }
+    let skipped = start.addr().next_multiple_of(HUGE) - start.addr();
+    let whole = (len - skipped) / HUGE * HUGE;
+    let start = start.wrapping_add(skipped).cast_mut().cast();
+    // A system without huge pages provides small ones.
+    // SAFETY: this changes how the kernel provides memory, wherever it lies, and not what it holds.
+    let _ = unsafe { madvise(start, whole, Advice::LinuxHugepage) };
 }
 
 /// Makes `len` bytes of shared memory whose size nobody can change any more, in whatever process.
