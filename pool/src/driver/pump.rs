@@ -109,7 +109,7 @@ impl Pump {
             bell,
             commands,
             callbacks: Callbacks::default(),
-            lead: Mutex::new(Spin::new(may_spin)),
+            lead: Mutex::new(Spin::of_leader(may_spin)),
             followers: Mutex::new(VecDeque::new()),
             follower_count: AtomicUsize::new(0),
             background_leads: AtomicBool::new(false),

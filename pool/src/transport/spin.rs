@@ -1,13 +1,15 @@
 //! How long to look for work before sleeping: as long as that paid off lately.
 //!
-//! A sleep and a wake-up through the kernel cost 5-10 µs on the development machine, an answer of a worker that
-//! is awake 0.1 µs. So whoever waits looks for a moment first. If what it waited for came within
-//! [`LONGEST`], it does so again next time; if not, only [`BATCH`] times.
+//! A sleep and a wake-up through the kernel cost 5-10 µs on the development machine, and 20-40 µs where they wake another CPU of
+//! a virtual one; an answer of a worker that is awake 0.1 µs. So whoever waits looks for a moment first. If what it waited for
+//! came within the longest moment that it may look, it does so again next time; if not, only [`BATCH`] times.
 
 use std::time::{Duration, Instant};
 
-/// The longest look: a few times what a sleep costs.
-const LONGEST: Duration = Duration::from_micros(40);
+/// The longest look of who leads in the program: what a sleep costs at the most. Its workers need the CPUs, too.
+const LEADER: Duration = Duration::from_micros(40);
+/// The longest look of a worker: a few times that. Who wakes it pays for a system call, and then waits for it.
+const WORKER: Duration = Duration::from_micros(100);
 /// No longer than [`BATCH`] looks, which are always worth it.
 const SHORTEST: Duration = Duration::ZERO;
 /// For so long nobody else is let run who may need this CPU, unless somebody did: that takes half a microsecond even if
@@ -28,9 +30,17 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    /// A waiter that may spin, or one that never spins for longer than the shortest look.
-    pub(crate) fn new(may_spin: bool) -> Self {
-        let longest = if may_spin { LONGEST } else { SHORTEST };
+    /// For who leads. One that may not spin never looks for longer than the shortest look.
+    pub(crate) fn of_leader(may_spin: bool) -> Self {
+        Self::new(if may_spin { LEADER } else { SHORTEST })
+    }
+
+    /// The same for a worker.
+    pub(crate) fn of_worker(may_spin: bool) -> Self {
+        Self::new(if may_spin { WORKER } else { SHORTEST })
+    }
+
+    fn new(longest: Duration) -> Self {
         Self { budget: longest, longest, is_crowded: false }
     }
 
@@ -88,22 +98,22 @@ mod tests {
 
     #[test]
     fn looking_stops_when_it_does_not_pay_and_returns_when_it_would() {
-        let mut spin = Spin::new(true);
-        assert_eq!(spin.budget, LONGEST);
+        let mut spin = Spin::of_leader(true);
+        assert_eq!(spin.budget, LEADER);
         spin.learn(Duration::from_millis(1));
         assert_eq!(spin.budget, SHORTEST);
         spin.learn(Duration::from_micros(10));
-        assert_eq!(spin.budget, LONGEST);
+        assert_eq!(spin.budget, LEADER);
         spin.learn(Duration::from_millis(1));
         spin.wait(|| true, || unreachable!("it is there"));
-        assert_eq!(spin.budget, LONGEST);
+        assert_eq!(spin.budget, LEADER);
     }
 
     #[test]
     fn who_looks_in_vain_sleeps_once() {
         let mut sleeps = 0;
-        Spin::new(true).wait(|| false, || sleeps += 1);
-        Spin::new(false).wait(|| false, || sleeps += 1);
+        Spin::of_leader(true).wait(|| false, || sleeps += 1);
+        Spin::of_leader(false).wait(|| false, || sleeps += 1);
         assert_eq!(sleeps, 2);
     }
 }

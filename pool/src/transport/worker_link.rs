@@ -38,7 +38,7 @@ pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
         args: Consumer::new(SharedRing::args(link.clone())),
         bell: own.clone(),
         mapped: Mapped::default(),
-        spin: Spin::new(terms.may_spin),
+        spin: Spin::of_worker(terms.may_spin),
         parcels,
     };
     let outbox = Outbox::new(&link, &bell, own, progress, grants);
