@@ -34,6 +34,12 @@ pub(super) const LIMITS: &[Limit] = &[
     limit("ring", "16 bytes through a bare ring to another process and back, on two cores", |less| {
         turns::between_processes(Turns::Ring, 300_000 / less, Places::Pinned)
     }),
+    limit("bytes:1", "1 KiB of bytes to another core and back, four copies", |less| {
+        turns::bytes(1, 20_000 / less)
+    }),
+    limit("bytes:64", "64 KiB of bytes to another core and back, four copies", |less| {
+        turns::bytes(64, 2_000 / less)
+    }),
     limit("futex", "futex: wake another process on another core and be woken", |less| {
         turns::between_processes(Turns::Futex, 20_000 / less, Places::Pinned)
     }),

@@ -1,8 +1,8 @@
 //! Two sides that take turns, in seconds a turn of both.
 
-use std::hint::spin_loop;
+use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Barrier, OnceLock};
+use std::sync::{Barrier, Mutex, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -195,6 +195,45 @@ fn sleep(word: &AtomicU32, turn: u32) {
 fn wake(word: &AtomicU32, turn: u32) {
     word.store(turn, Ordering::Release);
     let _ = futex::wake(word, futex::Flags::empty(), 1);
+}
+
+/// Bytes that one CPU writes and another one copies out and sends back in the same way: four copies, half of them out of the
+/// other CPU's cache.
+pub(super) fn bytes(kibibytes: usize, times: usize) -> f64 {
+    let own = vec![1; kibibytes << 10];
+    let (there, back) = (Mutex::new(own.clone()), Mutex::new(own.clone()));
+    let (sent, answered) = (AtomicU32::new(0), AtomicU32::new(0));
+    let turns = 1..=times as u32;
+    // Nobody waits for these locks, as the sides take turns.
+    let write = |place: &Mutex<Vec<u8>>, bytes: &[u8]| {
+        place.lock().expect("the other side does not panic").copy_from_slice(bytes);
+    };
+    let read = |place: &Mutex<Vec<u8>>| place.lock().expect("the other side does not panic").clone();
+    let pong = |turn| {
+        look(&sent, turn);
+        write(&back, &read(&there));
+        answered.store(turn, Ordering::Release);
+    };
+    let ping = |turn| {
+        let start = Instant::now();
+        write(&there, &own);
+        sent.store(turn, Ordering::Release);
+        look(&answered, turn);
+        black_box(read(&back));
+        start.elapsed().as_secs_f64()
+    };
+    let took = thread::scope(|scope| {
+        scope.spawn(|| {
+            Places::Pinned.take(1);
+            turns.clone().for_each(pong);
+        });
+        let own_side = scope.spawn(|| {
+            Places::Pinned.take(0);
+            turns.clone().map(ping).collect()
+        });
+        own_side.join().expect("this side does not panic")
+    });
+    sorted_middle(took)
 }
 
 /// A turn that goes round 64 threads, each of which is parked until it comes; seconds from one to the next.

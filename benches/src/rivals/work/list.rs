@@ -121,7 +121,9 @@ fn payload(what: Payload, kibibytes: usize) -> Work {
     };
     let is_one_way = matches!(what, Payload::BytesIn | Payload::NumbersIn);
     let bound = match (mebibytes, is_one_way) {
-        (0, _) => Bound::Limit("ring"),
+        (0, true) => Bound::Limit("ring"),
+        (0, false) if kibibytes < 64 => Bound::Limit("bytes:1"),
+        (0, false) => Bound::Limit("bytes:64"),
         (256, true) => Bound::Limit("copy_warm:256"),
         (_, true) => Bound::Limit("copy_warm:16"),
         (256, false) => Bound::Limit("copy_fresh:256"),
