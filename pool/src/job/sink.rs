@@ -123,8 +123,9 @@ pub(crate) fn collect_one<T: Task>(job: &Job) -> Result<T::Output> {
 
 /// The results of a settled job in input order, or the error of the lowest index.
 pub(crate) fn collect_all<T: Task>(job: &Job) -> Result<Vec<T::Output>> {
-    let mut gathered = Gathered::new();
     let (one, more) = job.take();
+    let count = one.iter().chain(&more).map(Delivery::count).sum();
+    let mut gathered = Gathered::with_room(count);
     let mut order = InOrder::default();
     one.into_iter().chain(more).for_each(|delivery| order.put(delivery));
     while let Some(delivery) = order.next_even_after_a_gap() {
@@ -140,8 +141,11 @@ pub(crate) struct Gathered<R> {
 }
 
 impl<R> Gathered<R> {
-    pub(crate) fn new() -> Self {
-        Self { values: Vec::new(), error: None }
+    /// For so many values, as far as that is known. One that there is no memory for comes to light when it is there.
+    pub(crate) fn with_room(count: usize) -> Self {
+        let mut values = Vec::new();
+        let _ = values.try_reserve_exact(count);
+        Self { values, error: None }
     }
 
     /// Adds the next delivery in input order.

@@ -137,8 +137,9 @@ impl<'p> Options<'p> {
 
     /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
     fn gather<T: Task>(&self, _: T, feed: impl Feed) -> Result<Vec<T::Output>> {
+        let count = feed.remaining().unwrap_or(0);
         let mut stream = self.stream::<T>(feed, Order::Input, Some(usize::MAX))?;
-        let mut gathered = Gathered::new();
+        let mut gathered = Gathered::with_room(count);
         loop {
             match stream.next(None) {
                 Next::Delivery(delivery) => {
