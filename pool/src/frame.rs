@@ -32,7 +32,7 @@ impl FrameHeader {
     pub(crate) const REVOKED_OFFSET: usize = 36;
     /// Value of [`failed`](Self::failed) on the way out: when each item starts is to be noted.
     pub(crate) const TIMED: u32 = 1;
-    /// Value of [`failed`](Self::failed) on the way out: parcels were sent that belong to this frame.
+    /// Value of [`failed`](Self::failed) on the way out: segments were sent that this frame speaks of.
     pub(crate) const PARCELS: u32 = 2;
     /// Value of [`revoked`](Self::revoked): all of the chunk, unless the worker has begun it.
     pub(crate) const SKIP_WHOLE: u32 = 1;

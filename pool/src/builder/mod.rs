@@ -192,7 +192,8 @@ impl PoolBuilder {
         self
     }
 
-    /// Replaces a worker after it has run this many items (items, not chunks): for tasks that leak. The default is never.
+    /// Replaces a worker after it has run this many items (items, not chunks), or a few less if others ran what was queued at it when it
+    /// had been told to leave: for tasks that leak. The default is never.
     ///
     /// # Examples
     ///

@@ -16,7 +16,7 @@ const AHEAD: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_micros(300);
 /// The longest chunk behind which another one is queued though the worker has [`AHEAD`] in hand: beside longer ones
 /// a hand-over is nothing, and whoever comes next would wait for two of them.
-const LONGEST_AHEAD: Duration = Duration::from_millis(20);
+pub(super) const LONGEST_AHEAD: Duration = Duration::from_millis(20);
 /// Below this a chunk is not worth its hand-over, even at the end of a job.
 const SHORTEST: Duration = Duration::from_micros(10);
 /// Chunks that are shorter go to one worker in a row until it has so much more: then results come in a row as well.
@@ -27,6 +27,9 @@ const MOST: usize = 8192;
 const GROWTH: usize = 4;
 /// Most chunks that a worker may have in hand, however short they are.
 const MOST_CHUNKS: usize = 128;
+/// Chunks of so many bytes are mostly single items in segments, of which there are not many; they take long to copy, too, so that
+/// less of them is ahead.
+const LARGE: usize = 32 << 10;
 /// Most bytes of arguments that a worker may have in hand, unless a single item has more.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -99,15 +102,21 @@ impl Rule {
             return true;
         }
         let Some(nanos) = self.nanos_per_item else { return false };
-        let ahead = if load.chunks == 1 { LONGEST_AHEAD } else { AHEAD };
+        let ahead = match load.chunks {
+            1 => LONGEST_AHEAD,
+            chunks if load.bytes >= chunks * LARGE => LONG,
+            _ => AHEAD,
+        };
         load.chunks < MOST_CHUNKS
             && load.bytes < MOST_BYTES
             && load.items as f64 * nanos < ahead.as_nanos() as f64
     }
 
-    /// Tells whether a worker with this load has so much in hand that another one, with nothing to do, should have some.
-    pub(crate) fn is_long(&self, load: Load) -> bool {
-        self.nanos_per_item.is_some_and(|nanos| load.items as f64 * nanos >= LONG.as_nanos() as f64)
+    /// How long what a worker with this load has in hand takes, if that is so long that one with nothing to do should have some
+    /// of it.
+    pub(crate) fn too_long(&self, load: Load) -> Option<Duration> {
+        let time = Duration::from_nanos((load.items as f64 * self.nanos_per_item?) as u64);
+        (time >= LONG).then_some(time)
     }
 
     /// What a worker with this load has in hand, in runs of items that take [`RUN`] together.
@@ -185,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn items_longer_than_the_aim_go_one_by_one_and_wait_for_a_free_worker() {
+    fn very_long_items_go_one_by_one_and_wait_for_a_free_worker() {
         let slow = rule(100_000_000);
         assert_eq!(slow.size(2, Some(1000)), 1);
         assert!(slow.has_room(Load::default()));
@@ -201,9 +210,10 @@ mod tests {
 
     #[test]
     fn another_worker_should_have_some_of_what_is_known_to_be_long() {
-        let is_long = |rule: Rule, items| rule.is_long(Load { chunks: 2, items, bytes: 8 });
-        assert!(is_long(rule(5_000_000), 2) && is_long(rule(1_000), 300));
-        assert!(!is_long(rule(1_000), 299) && !is_long(Rule::default(), 1000));
+        let too_long = |rule: Rule, items| rule.too_long(Load { chunks: 2, items, bytes: 8 });
+        assert_eq!(too_long(rule(5_000_000), 2), Some(Duration::from_millis(10)));
+        assert_eq!(too_long(rule(1_000), 300), Some(LONG));
+        assert_eq!((too_long(rule(1_000), 299), too_long(Rule::default(), 1000)), (None, None));
     }
 
     #[test]
@@ -213,6 +223,8 @@ mod tests {
         assert!(!fast.has_room(Load { chunks: 2, items: 20_000, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: MOST_CHUNKS, items: MOST_CHUNKS, bytes: 1000 }));
         assert!(!fast.has_room(Load { chunks: 1, items: 1, bytes: MOST_BYTES }));
+        let large = |items| Load { chunks: 2, items, bytes: 2 * LARGE };
+        assert!(fast.has_room(large(2_999)) && !fast.has_room(large(3_000)));
     }
 
     #[test]

@@ -1,24 +1,19 @@
 //! Who gets which chunk, and when callers are asked for more input.
 //!
-//! Jobs with something to send take turns, a chunk each. Chunks that are queued at a worker that makes no
-//! progress go to others.
+//! Jobs with something to send take turns, a chunk each.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::codec::CodecError;
 use crate::driver::Driver;
 use crate::driver::chunk::Rule;
-use crate::driver::workers::{Slot, Watched, Worker};
+use crate::driver::workers::Slot;
 use crate::error::{Error, Part};
 use crate::frame::{FrameHeader, Kind};
 use crate::id::JobKey;
 use crate::job::Demand;
 use crate::job::block::{Block, Bytes};
 use crate::transport::link::Link;
-
-/// How long a worker may make no progress before chunks that are queued at it go to idle ones, unless what it
-/// has in hand is known to be long.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 impl<L: Link> Driver<L> {
     /// Tells how large the next chunk of a job should be, if one is wanted now; if not, the job has news once
@@ -78,7 +73,7 @@ impl<L: Link> Driver<L> {
                     self.chunks_sent += 1;
                     worker.last_used = self.chunks_sent;
                     worker.quota -= u64::from(block.count);
-                    worker.unrung = true;
+                    worker.to_ring = true;
                     self.rule_list[rule].sent(block.count as usize);
                     worker.in_flight.insert(key, block, sent, limits);
                     if let Some(first) = limits.first() {
@@ -131,69 +126,6 @@ impl<L: Link> Driver<L> {
         self.notify_and_close(key);
     }
 
-    /// Takes chunks back that are queued at a worker that makes no progress, while another one has nothing to do.
-    ///
-    /// Chunks are queued at a worker because items like them were short, or so that it need not wait for the next one. An
-    /// item that takes longer, or that waits for another one, must not hold up those behind it.
-    pub(super) fn share_out(&mut self) {
-        self.timers.stall = None;
-        let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
-        if self.jobs.whose_turn().is_some() || !self.slots.iter().filter_map(Slot::get).any(is_idle) {
-            return;
-        }
-        let mut taken = Vec::new();
-        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            let Some(due) = worker.in_flight.due().filter(|due| due.has_queued) else { continue };
-            let (number, done) = (due.number, due.done);
-            let rule = self.jobs.get(due.job).map(|job| &self.rule_list[job.rule as usize]);
-            let is_long = rule.is_some_and(|rule| rule.is_long(worker.in_flight.load()));
-            let patience = if is_long { Duration::ZERO } else { PATIENCE };
-            let now = Instant::now();
-            let watched =
-                worker.watched.get_or_insert(Watched { number, done, since: now, is_stalled: false });
-            if (watched.number, watched.done) != (number, done) {
-                *watched = Watched { number, done, since: now, is_stalled: false };
-            }
-            let due = watched.since + patience;
-            if due > now {
-                self.timers.stall = Some(self.timers.stall.map_or(due, |other| other.min(due)));
-                continue;
-            }
-            watched.is_stalled = true;
-            let link = &mut worker.link;
-            taken.extend(worker.in_flight.recall(|sent, number| link.recall(sent, number)));
-        }
-        if taken.is_empty() {
-            return;
-        }
-        self.requeue(taken);
-        self.timers.stall = Some(Instant::now() + PATIENCE);
-        self.dispatch();
-    }
-
-    /// Takes the chunk that is due back from workers that did not begin it from one nudge to the next, while another
-    /// one has nothing to do: they are stopped, or their processes get no CPU.
-    ///
-    /// That takes so long, and not [`PATIENCE`], because a worker may wake up late on a busy machine. All of them may, and
-    /// then chunks would wander from one to the other and be run by none.
-    pub(super) fn relieve_the_stopped(&mut self) {
-        let is_idle = |worker: &Worker<L>| worker.takes_more() && worker.in_flight.is_empty();
-        let has_idle = self.slots.iter().filter_map(Slot::get).any(is_idle);
-        let mut taken = Vec::new();
-        for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            let begun = worker.link.running().chunk;
-            let due = worker.in_flight.due().map(|due| due.number);
-            let unbegun = due.filter(|number| (*number as u32).wrapping_sub(begun) as i32 > 0);
-            if let (Some(number), true) = (unbegun, has_idle && unbegun == worker.unbegun) {
-                let link = &mut worker.link;
-                taken.extend(worker.in_flight.recall_front(|sent, number| link.recall(sent, number)));
-                worker.watched = Some(Watched { number, done: 0, since: Instant::now(), is_stalled: true });
-            }
-            worker.unbegun = unbegun;
-        }
-        self.requeue(taken);
-    }
-
     /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
     fn feed_the_hungry(&mut self) {
         let mut hungry = self.jobs.take_hungry();
@@ -217,13 +149,9 @@ impl<L: Link> Driver<L> {
 
     pub(super) fn ring(&mut self) {
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            if std::mem::take(&mut worker.unrung) {
+            if std::mem::take(&mut worker.to_ring) {
                 worker.link.ring();
             }
         }
     }
 }
-
-#[cfg(test)]
-#[path = "dispatch_tests.rs"]
-mod tests;

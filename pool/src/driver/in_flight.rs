@@ -64,6 +64,8 @@ pub(crate) struct InFlight {
     last_number: u64,
     /// Number of items of the chunk that was answered last.
     last_count: u32,
+    /// Chunks that are others' by now, and that it has yet to say that it skipped.
+    taken: usize,
     items: usize,
     bytes: usize,
 }
@@ -142,7 +144,7 @@ impl InFlight {
     }
 
     pub(crate) fn load(&self) -> Load {
-        Load { chunks: self.chunks.len(), items: self.items, bytes: self.bytes }
+        Load { chunks: self.chunks.len() - self.taken, items: self.items, bytes: self.bytes }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
@@ -253,8 +255,9 @@ impl InFlight {
             self.items -= header.count as usize;
         }
         if chunk.done == chunk.block.count {
-            if recall != Recall::Taken {
-                self.bytes -= chunk.block.len();
+            match recall {
+                Recall::Taken => self.taken -= 1,
+                _ => self.bytes -= chunk.block.len(),
             }
             self.last_count = chunk.block.count;
             self.chunks.pop_front();
@@ -264,13 +267,26 @@ impl InFlight {
 
     /// Takes back the later half of what is queued behind the chunk that is due; `ask` asks the worker. What is
     /// returned is to be sent to others, oldest first.
-    pub(crate) fn recall(&mut self, mut ask: impl FnMut(Sent, u64) -> bool) -> Vec<(JobKey, Block)> {
-        let queued: Vec<usize> =
-            (1..self.chunks.len()).filter(|place| self.chunks[*place].recall == Recall::No).collect();
-        queued[queued.len() / 2..].iter().filter_map(|place| self.ask_back(*place, &mut ask)).collect()
+    pub(crate) fn recall_half(&mut self, ask: impl FnMut(Sent, u64) -> bool) -> Vec<(JobKey, Block)> {
+        let queued = self.queued();
+        self.recall(&queued[queued.len() / 2..], ask)
     }
 
-    /// Takes back the chunk that is due, if none of it was answered; otherwise as [`recall`](Self::recall).
+    /// The same with all that is queued.
+    pub(crate) fn recall_queued(&mut self, ask: impl FnMut(Sent, u64) -> bool) -> Vec<(JobKey, Block)> {
+        self.recall(&self.queued(), ask)
+    }
+
+    /// Places of chunks behind the one that is due which were not asked back.
+    fn queued(&self) -> Vec<usize> {
+        (1..self.chunks.len()).filter(|place| self.chunks[*place].recall == Recall::No).collect()
+    }
+
+    fn recall(&mut self, places: &[usize], mut ask: impl FnMut(Sent, u64) -> bool) -> Vec<(JobKey, Block)> {
+        places.iter().filter_map(|place| self.ask_back(*place, &mut ask)).collect()
+    }
+
+    /// Takes back the chunk that is due, if none of it was answered; otherwise as [`recall_half`](Self::recall_half).
     pub(crate) fn recall_front(&mut self, ask: impl FnMut(Sent, u64) -> bool) -> Option<(JobKey, Block)> {
         let front = self.chunks.front()?;
         if front.done > 0 || front.recall != Recall::No {
@@ -286,6 +302,7 @@ impl InFlight {
             return None;
         }
         chunk.recall = Recall::Taken;
+        self.taken += 1;
         self.items -= chunk.block.count as usize;
         self.bytes -= chunk.block.len();
         Some((chunk.job, chunk.block.take_shares_along()))
@@ -299,6 +316,7 @@ impl InFlight {
             chunk.recall = Recall::Taken;
             taken.extend(chunk.block.take_shares_along().skip(ended).map(|rest| (chunk.job, rest)));
         }
+        self.taken = self.chunks.len();
         self.items = 0;
         self.bytes = 0;
         taken
@@ -339,6 +357,7 @@ impl InFlight {
                 lost.unstarted.push((chunk.job, rest));
             }
         }
+        self.taken = 0;
         self.items = 0;
         self.bytes = 0;
         lost

@@ -87,7 +87,7 @@ fn a_worker_that_dies_between_items_loses_none() {
 #[test]
 fn queued_chunks_are_taken_back_and_their_answers_ignored() {
     let mut in_flight = with_chunks(&[1, 2, 3]);
-    let taken = in_flight.recall(|_, _| true);
+    let taken = in_flight.recall_half(|_, _| true);
     assert_eq!(taken.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(), [(103, 3)]);
     assert_eq!(in_flight.load().items, 3);
     let next: Vec<_> = in_flight.iter().map(Chunk::next_index).collect();
@@ -127,7 +127,7 @@ fn a_worker_that_dies_after_the_chunk_that_was_due_was_taken_back_loses_nothing_
 fn a_chunk_that_was_asked_back_too_late_is_run_or_comes_back_by_its_answer() {
     for skipped in [false, true] {
         let mut in_flight = with_chunks(&[1, 2]);
-        assert!(in_flight.recall(|_, _| false).is_empty());
+        assert!(in_flight.recall_half(|_, _| false).is_empty());
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
         let completed = in_flight.complete(&answer(2, 0, 2), skipped).unwrap().unwrap();
         assert_eq!(completed.is_recalled, skipped);
@@ -138,7 +138,7 @@ fn a_chunk_that_was_asked_back_too_late_is_run_or_comes_back_by_its_answer() {
 #[test]
 fn what_was_taken_back_is_not_lost_with_its_worker() {
     let mut in_flight = with_chunks(&[1, 2]);
-    in_flight.recall(|_, _| true);
+    in_flight.recall_half(|_, _| true);
     let lost = in_flight.lose(Running::default());
     assert_eq!((started(&lost), lost.unstarted.len()), (vec![], 1));
 }

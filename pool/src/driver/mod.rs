@@ -11,6 +11,7 @@ mod in_flight;
 mod jobs;
 mod limits;
 pub(crate) mod pump;
+mod recall;
 mod retries;
 mod shares;
 mod timers;
@@ -341,7 +342,7 @@ impl<L: Link> Driver<L> {
             body.clear();
             let received = worker.link.receive(&mut body);
             progress = true;
-            worker.unrung = true;
+            worker.to_ring = true;
             worker.is_full = false;
             let taken = match received {
                 Ok(Some(header)) => self.take_in(place, header, &mut body),

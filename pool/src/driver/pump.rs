@@ -34,6 +34,10 @@ use crate::transport::stock::Stock;
 
 /// A worker that damaged its own memory may sleep though it was called. It is called again after this time.
 const REMINDER: Duration = Duration::from_millis(500);
+/// How often to look whether something is stuck.
+const GLANCE: Duration = Duration::from_millis(10);
+/// Where the leader never has to wait, it does after so many turns.
+const TURNS: u32 = 256;
 
 /// The driver and those who drive it.
 pub(crate) struct Pump {
@@ -43,8 +47,8 @@ pub(crate) struct Pump {
     commands: Arc<Commands>,
     callbacks: Callbacks,
     home: Arc<Home>,
-    /// Whoever holds this leads; what it protects is the leader's experience with looking.
-    lead: Mutex<Spin>,
+    /// Whoever holds this leads.
+    lead: Mutex<Lead>,
     /// Threads that wait and do not lead.
     followers: Mutex<VecDeque<Thread>>,
     follower_count: AtomicUsize,
@@ -71,6 +75,13 @@ impl std::fmt::Debug for Pump {
 thread_local! {
     /// Whether this thread runs a user's `retry_if`. It may hold the lead then, so nothing can be waited for.
     static ASKS: Asks = const { Asks(Cell::new(false)) };
+}
+
+/// What one leader leaves to the next.
+struct Lead {
+    spin: Spin,
+    turns: u32,
+    glanced: Instant,
 }
 
 struct Asks(Cell<bool>);
@@ -109,7 +120,7 @@ impl Pump {
             bell,
             commands,
             callbacks: Callbacks::default(),
-            lead: Mutex::new(Spin::of_leader(may_spin)),
+            lead: Mutex::new(Lead { spin: Spin::of_leader(may_spin), turns: 0, glanced: Instant::now() }),
             followers: Mutex::new(VecDeque::new()),
             follower_count: AtomicUsize::new(0),
             background_leads: AtomicBool::new(false),
@@ -233,7 +244,7 @@ impl Pump {
     }
 
     /// Leads until `done` or the deadline; tells whether it is done.
-    fn drive(&self, spin: &mut Spin, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
+    fn drive(&self, lead: &mut Lead, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
         let mut reminded = None;
         loop {
             if done() {
@@ -241,17 +252,22 @@ impl Pump {
             }
             let (progress, mut effects) = self.change(Driver::turn);
             let news = self.carry_out(&mut effects);
-            if self.ask(effects.ask) || progress || news {
+            lead.turns = lead.turns.wrapping_add(1);
+            if (self.ask(effects.ask) || progress || news) && lead.turns % TURNS != 0 {
                 continue;
             }
             let start = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= start) {
                 return done();
             }
-            spin.wait(|| done() || self.has_more_now(), || self.sleep(done, deadline));
+            lead.spin.wait(|| done() || self.has_more_now(), || self.sleep(done, deadline));
             if start.duration_since(*reminded.get_or_insert(start)) > REMINDER {
                 reminded = Some(start);
                 lock(&self.driver).nudge();
+            }
+            if start.saturating_duration_since(lead.glanced) > GLANCE {
+                lead.glanced = start;
+                lock(&self.driver).free_the_stuck(start);
             }
         }
     }
@@ -259,15 +275,17 @@ impl Pump {
     /// Sleeps until somebody rings, the deadline is there, or the driver is due.
     fn sleep(&self, done: &dyn Fn() -> bool, deadline: Option<Instant>) {
         let seen = self.bell.prepare();
-        let (has_more, due) = {
+        let (has_more, due, has_queued) = {
             let driver = lock(&self.driver);
-            (driver.has_more(), driver.due())
+            (driver.has_more(), driver.due(), driver.has_queued())
         };
         if done() || has_more {
             self.bell.cancel();
         } else {
-            let until = deadline.into_iter().chain(due).min();
-            self.bell.sleep(seen, until.map(|until| until.saturating_duration_since(Instant::now())));
+            let now = Instant::now();
+            let glance = has_queued.then(|| now + GLANCE);
+            let until = deadline.into_iter().chain(due).chain(glance).min();
+            self.bell.sleep(seen, until.map(|until| until.saturating_duration_since(now)));
         }
     }
 
@@ -277,9 +295,9 @@ impl Pump {
     }
 
     /// Takes the lead, if nobody has it.
-    fn try_lead(&self) -> Option<MutexGuard<'_, Spin>> {
+    fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
         match self.lead.try_lock() {
-            Ok(spin) => Some(spin),
+            Ok(lead) => Some(lead),
             // What a leader learned about looking is true even if it panicked later.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -292,9 +310,9 @@ impl Pump {
             return true;
         }
         loop {
-            if let Some(mut spin) = self.try_lead() {
-                let is_done = self.drive(&mut spin, done, deadline);
-                drop(spin);
+            if let Some(mut lead) = self.try_lead() {
+                let is_done = self.drive(&mut lead, done, deadline);
+                drop(lead);
                 self.hand_over();
                 return is_done;
             }

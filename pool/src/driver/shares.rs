@@ -32,7 +32,7 @@ impl<L: Link> Worker<L> {
             if !self.link.try_share(share)? {
                 return Ok(false);
             }
-            self.unrung = true;
+            self.to_ring = true;
             self.shares.by_id.insert(share.id(), Arc::downgrade(share));
         }
         Ok(true)
@@ -40,7 +40,7 @@ impl<L: Link> Worker<L> {
 
     /// Tells the worker of those that are gone; false if there is no room to say so.
     fn forget_shares(&mut self) -> bool {
-        let Self { link, shares, unrung, .. } = self;
+        let Self { link, shares, to_ring, .. } = self;
         let mut is_full = false;
         shares.by_id.retain(|id, share| {
             if is_full || share.strong_count() > 0 {
@@ -48,7 +48,7 @@ impl<L: Link> Worker<L> {
             }
             let header = FrameHeader { chunk: *id, ..FrameHeader::new(Kind::Forget) };
             is_full = !matches!(link.try_send(header, &[]), Ok(Some(_)));
-            *unrung |= !is_full;
+            *to_ring |= !is_full;
             is_full
         });
         !is_full

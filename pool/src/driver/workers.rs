@@ -33,8 +33,8 @@ pub(super) struct Worker<L> {
     pub(super) shares: Shares,
     /// Items that it may still be given.
     pub(super) quota: u64,
-    /// Something was sent since the bell was rung.
-    pub(super) unrung: bool,
+    /// Something was sent or received since its link was rung.
+    pub(super) to_ring: bool,
     /// A larger frame than there is room for waits; no other may overtake it.
     pub(super) is_full: bool,
     /// When it was given something last, by the driver's count of chunks.
@@ -52,7 +52,7 @@ pub(super) struct Worker<L> {
     pub(super) sentence: Option<Sentence>,
 }
 
-/// A worker while another one has nothing to do.
+/// What a worker with something queued was at when it was looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
     /// The item that was due: chunk and place in it.
@@ -60,7 +60,7 @@ pub(super) struct Watched {
     pub(super) done: u32,
     pub(super) since: Instant,
     /// It made no progress for too long, and gets nothing more until it does.
-    pub(super) is_stalled: bool,
+    pub(super) gets_nothing: bool,
 }
 
 impl<L> Worker<L> {
@@ -69,7 +69,7 @@ impl<L> Worker<L> {
         self.state == State::Ready
             && self.quota > 0
             && !self.is_full
-            && !self.watched.is_some_and(|watched| watched.is_stalled)
+            && !self.watched.is_some_and(|watched| watched.gets_nothing)
     }
 }
 
@@ -132,7 +132,7 @@ impl<L: Link> Driver<L> {
             in_flight: InFlight::default(),
             shares: Shares::default(),
             quota: self.rules.max_items.unwrap_or(u64::MAX),
-            unrung: false,
+            to_ring: false,
             is_full: false,
             last_used: 0,
             corrupt: None,

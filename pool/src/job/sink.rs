@@ -141,7 +141,7 @@ pub(crate) struct Gathered<R> {
 }
 
 impl<R> Gathered<R> {
-    /// For so many values, as far as that is known. One that there is no memory for comes to light when it is there.
+    /// For so many values, as far as that is known. If there is no memory for all of them, it is made as they come.
     pub(crate) fn with_room(count: usize) -> Self {
         let mut values = Vec::new();
         let _ = values.try_reserve_exact(count);

@@ -34,18 +34,17 @@ pub(crate) unsafe fn empty(start: *mut u8, len: usize) -> io::Result<()> {
 
 /// Says of memory of this process's own that all of it will be written to. Where it is new from the system, it then comes in
 /// huge pages, if the machine has them for who asks: to be given it page by page costs several times what filling it does.
-/// To say so of memory that is there already costs next to nothing.
 pub(crate) fn expect_use(start: *const u8, len: usize) {
-    /// The usual size of a huge page, and a multiple of all usual sizes of others.
-    const HUGE: usize = 2 << 20;
-    /// Shorter memory may hold no whole one.
-    const WORTH_IT: usize = 2 * HUGE;
-    if len < WORTH_IT {
+    /// What glibc's allocator maps anew for each use, alone; shorter memory is used again, and would keep what is said here.
+    const ALWAYS_NEW: usize = 32 << 20;
+    if len < ALWAYS_NEW {
         return;
     }
-    let skipped = start.addr().next_multiple_of(HUGE) - start.addr();
-    let whole = (len - skipped) / HUGE * HUGE;
-    let start = start.wrapping_add(skipped).cast_mut().cast();
+    // All of its pages: if some of a mapping were another kind than the others, it could not be moved in one piece when it grows.
+    let page = rustix::param::page_size();
+    let skipped = start.addr() % page;
+    let whole = (skipped + len).next_multiple_of(page);
+    let start = start.wrapping_sub(skipped).cast_mut().cast();
     // A system without huge pages provides small ones.
     // SAFETY: this changes how the kernel provides memory, wherever it lies, and not what it holds.
     let _ = unsafe { madvise(start, whole, Advice::LinuxHugepage) };

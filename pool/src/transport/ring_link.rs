@@ -38,7 +38,7 @@ pub(crate) struct RingLink {
     args: Producer<SharedRing>,
     results: Consumer<SharedRing>,
     worker: Bell<SharedWords>,
-    /// It was sent something since it was rung last.
+    /// It was sent something, or gets an answer, and was not rung since.
     is_unrung: bool,
     progress: Progress,
     leash: Leash,

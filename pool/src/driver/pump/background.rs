@@ -59,16 +59,16 @@ impl Pump {
 
     /// Leads until somebody else wants to or there is nothing to do; false if somebody else leads.
     fn lead_in_background(&self) -> bool {
-        let Some(mut spin) = self.try_lead() else { return false };
+        let Some(mut lead) = self.try_lead() else { return false };
         self.background_leads.store(true, Ordering::SeqCst);
         let gives_way = || {
             !self.has_open_jobs()
                 || self.follower_count.load(Ordering::SeqCst) > 0
                 || self.is_shut_down.load(Ordering::SeqCst)
         };
-        self.drive(&mut spin, &gives_way, None);
+        self.drive(&mut lead, &gives_way, None);
         self.background_leads.store(false, Ordering::SeqCst);
-        drop(spin);
+        drop(lead);
         self.hand_over();
         true
     }
