@@ -62,6 +62,9 @@ fn main() -> ExitCode {
     std::fs::create_dir_all(&folder).expect("the temporary folder can be written to");
     // SAFETY: this process has one thread yet.
     unsafe { std::env::set_var("TMPDIR", &folder) };
+    // The first backtrace of a worker reads this program's debug information, which takes longer than some items may.
+    // SAFETY: as above.
+    unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     // Tasks abort by the thousand.
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
