@@ -67,7 +67,7 @@ impl<L: Link> Driver<L> {
     /// Gives a worker that has nothing to do, while nothing waits to be sent, some of what is queued at others.
     pub(super) fn share_out(&mut self) {
         self.timers.stall = None;
-        while self.jobs.whose_turn().is_none() && self.has_idle() {
+        while self.has_queued() && self.jobs.whose_turn().is_none() && self.has_idle() {
             let fullest = self.fullest().and_then(|place| self.slots[place].worker.as_mut());
             let taken = match fullest {
                 Some(worker) => worker.take_half(),
@@ -102,8 +102,8 @@ impl<L: Link> Driver<L> {
 
     fn take_from_the_stalled(&mut self) -> Vec<(JobKey, Block)> {
         let mut taken = Vec::new();
+        let now = Instant::now();
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-            let now = Instant::now();
             let Some(since) = worker.due_since(now) else { continue };
             let due = since + PATIENCE;
             if due > now {
@@ -114,7 +114,7 @@ impl<L: Link> Driver<L> {
             taken.extend(worker.take_half());
         }
         if !taken.is_empty() {
-            self.timers.stall = Some(Instant::now() + PATIENCE);
+            self.timers.stall = Some(now + PATIENCE);
         }
         taken
     }
