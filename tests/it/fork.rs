@@ -36,6 +36,7 @@ modules! {
     codec_errors
     corruption
     drop
+    executed
     exit_report
     failing_starts
     forked_child

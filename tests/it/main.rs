@@ -24,6 +24,7 @@ mod close_and_join;
 mod codec_errors;
 mod corruption;
 mod drop;
+mod executed;
 mod exit_report;
 mod failing_starts;
 mod forked_child;

@@ -16,14 +16,14 @@ pub(crate) fn knock(name: &str) -> io::Result<()> {
     Ok(connect(&socket, &SocketAddrUnix::new(name)?)?)
 }
 
-/// Sends one message that carries a descriptor.
-pub(crate) fn send_with_descriptor(
+/// Sends one message that carries one descriptor or two.
+pub(crate) fn send_with_descriptors<const N: usize>(
     socket: BorrowedFd<'_>,
     message: &[u8],
-    descriptor: BorrowedFd<'_>,
+    descriptors: [BorrowedFd<'_>; N],
 ) -> io::Result<()> {
-    let descriptors = [descriptor];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    const { assert!(N <= 2, "there is no room for more") };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     let sent = sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;

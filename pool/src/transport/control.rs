@@ -15,6 +15,7 @@ use ipc_channel::{IpcError, TryRecvError};
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
+use super::package::Package;
 use crate::conditions::Conditions;
 use crate::handshake::Identity;
 use crate::share::original::Original;
@@ -41,8 +42,7 @@ pub(crate) struct Setup {
 /// The worker's end of a link.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerEnd {
-    pub(crate) link: IpcSharedMemory,
-    pub(crate) bell: IpcSharedMemory,
+    pub(crate) memory: Package,
     /// Segments with arguments.
     pub(crate) parcels: ParcelsIn,
     /// Segments for results, as the worker wants them.
@@ -315,7 +315,7 @@ pub(super) fn guarded<R>(call: impl FnOnce() -> R) -> io::Result<R> {
 /// What one of those calls needs at the most.
 const DESCRIPTORS: usize = 4;
 
-fn to_io(error: IpcError) -> io::Error {
+pub(super) fn to_io(error: IpcError) -> io::Error {
     match error {
         IpcError::Io(error) => error,
         IpcError::Disconnected => io::ErrorKind::BrokenPipe.into(),

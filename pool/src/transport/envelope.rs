@@ -23,7 +23,7 @@ impl Envelope {
     /// Puts a descriptor in.
     pub(super) fn seal(file: BorrowedFd<'_>) -> io::Result<Self> {
         let (sender, channel) = ipc::channel::<()>()?;
-        socket::send_with_descriptor(descriptor_of(&sender).ok_or_else(not_understood)?, &[0], file)?;
+        socket::send_with_descriptors(descriptor_of(&sender).ok_or_else(not_understood)?, &[0], [file])?;
         Ok(Self { channel })
     }
 

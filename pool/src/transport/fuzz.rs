@@ -75,7 +75,8 @@ pub(crate) fn suffer(data: &[u8]) {
     let stock = Stock::new(1);
     let made = ParentBell::new().and_then(|bell| RingLink::new(&bell, &stock));
     let Ok((link, end)) = made else { return };
-    let region = Arc::new(Region::adopt(end.link));
+    let Ok((region, _)) = end.memory.open() else { return };
+    let region = Arc::new(region);
     let results = SharedRing::results(region.clone());
     let mut scene = Scene { link, region, results, sent: None, chunks: 0 };
     let mut script = Script(data);

@@ -9,11 +9,14 @@
 //!
 //! Each counter has a cache line of its own, so that a store by one side costs the other one miss.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use super::bell::{Bell, Words};
+use super::package::Sendable;
 use super::region::Region;
 use super::ring::{self, Memory};
 use crate::body::EntryHeader;
@@ -379,6 +382,36 @@ pub(crate) fn parent_bell(bell: &Arc<Region>) -> Bell<SharedWords> {
     })
 }
 
+/// What all workers of a pool share: the bell on which the parent's leading thread sleeps.
+#[derive(Clone, Debug)]
+pub(crate) struct ParentBell {
+    region: Arc<Region>,
+    file: Arc<Option<OwnedFd>>,
+    bell: Arc<Bell<SharedWords>>,
+}
+
+impl ParentBell {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (region, file) = Region::with_file(BELL)?;
+        let region = Arc::new(region);
+        let bell = Arc::new(parent_bell(&region));
+        Ok(Self { region, file: Arc::new(file), bell })
+    }
+
+    /// Its memory, to be sent.
+    pub(super) fn memory(&self) -> Sendable<'_> {
+        (&self.region, self.file.as_ref().as_ref())
+    }
+}
+
+impl std::ops::Deref for ParentBell {
+    type Target = Bell<SharedWords>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.bell
+    }
+}
+
 /// Has the pages of a new link made that are used first: control pages, and where the rings begin. Each costs microseconds
 /// when it is touched first, and the others are not wanted before their ring comes to them.
 pub(crate) fn touch(link: &Region) {
@@ -386,7 +419,7 @@ pub(crate) fn touch(link: &Region) {
 }
 
 /// Makes everything that only the parent writes read-only in this process, a worker.
-pub(crate) fn protect(link: &Region, bell: &Region) -> std::io::Result<()> {
+pub(crate) fn protect(link: &Region, bell: &Region) -> io::Result<()> {
     // SAFETY: a worker writes only to the second half of its link ...
     unsafe { link.protect(0, HALF) }?;
     // SAFETY: ... and to the second page of the bell region.

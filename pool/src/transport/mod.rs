@@ -15,6 +15,7 @@ pub(crate) mod link;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod one_thread;
 pub(crate) mod outbox;
+mod package;
 pub(crate) mod ring_link;
 mod region;
 pub(crate) mod ring;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ipc_channel::ipc::IpcSharedMemory;
@@ -37,7 +38,13 @@ impl fmt::Debug for Region {
 impl Region {
     /// Makes a region of zeroes that takes no memory before it is written to.
     pub(crate) fn new(len: usize) -> io::Result<Self> {
-        sealed::zeroes(len).map(Self::adopt)
+        Ok(Self::with_file(len)?.0)
+    }
+
+    /// Makes one, and returns its memory as a file too, unless ipc-channel made it.
+    pub(super) fn with_file(len: usize) -> io::Result<(Self, Option<OwnedFd>)> {
+        let (memory, file) = sealed::zeroes(len)?;
+        Ok((Self::adopt(memory), file))
     }
 
     /// Uses a region that another process made.
@@ -49,7 +56,7 @@ impl Region {
         Self { memory, base, len }
     }
 
-    /// The handle to send to another process.
+    /// The handle to send to another process. To be sent at once: what this process executes meanwhile inherits it.
     pub(crate) fn handle(&self) -> io::Result<IpcSharedMemory> {
         guarded(|| self.memory.clone())
     }

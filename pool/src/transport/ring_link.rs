@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use super::bell::Bell;
 use super::control::{self, ParcelsOut, WorkerEnd};
 use super::last_words::LastWords;
+pub(crate) use super::layout::ParentBell;
 use super::layout::{self, Committed, Holds, INLINE_MAX, Leash, Progress, SharedRing, SharedWords};
 use super::link::{Corrupt, Held, Link, Running, Sent};
+use super::package::Package;
 use super::region::Region;
 use super::ring::{Consumer, Memory, Position, Producer};
 use super::segment::Granted;
@@ -69,39 +71,16 @@ impl std::fmt::Debug for RingLink {
     }
 }
 
-/// What all workers of a pool share: the bell on which the parent's leading thread sleeps.
-#[derive(Clone, Debug)]
-pub(crate) struct ParentBell {
-    region: Arc<Region>,
-    bell: Arc<Bell<SharedWords>>,
-}
-
-impl ParentBell {
-    pub(crate) fn new() -> io::Result<Self> {
-        let region = Arc::new(Region::new(layout::BELL)?);
-        let bell = Arc::new(layout::parent_bell(&region));
-        Ok(Self { region, bell })
-    }
-}
-
-impl std::ops::Deref for ParentBell {
-    type Target = Bell<SharedWords>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.bell
-    }
-}
-
 impl RingLink {
     /// Makes the memory and channels of a link, and the end of it that goes to a worker.
     pub(crate) fn new(bell: &ParentBell, stock: &Stock) -> io::Result<(Self, WorkerEnd)> {
-        let region = Arc::new(Region::new(layout::LINK)?);
+        let (region, file) = Region::with_file(layout::LINK)?;
+        let region = Arc::new(region);
         layout::touch(&region);
         let (parcels, parcels_in) = control::parcels()?;
         let (grants, grants_in) = control::parcels()?;
         let end = WorkerEnd {
-            link: region.handle()?,
-            bell: bell.region.handle()?,
+            memory: Package::pack((&region, file.as_ref()), bell.memory())?,
             parcels: parcels_in,
             grants: grants_in,
         };

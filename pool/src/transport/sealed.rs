@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use ipc_channel::ipc::{IpcReceiver, IpcSender, IpcSharedMemory};
@@ -16,14 +16,15 @@ use ipc_channel::platform::{self, OsIpcSender};
 use super::control::guarded;
 use crate::sys::{memory, socket};
 
-/// Makes `len` zeroes that take no memory before they are written to.
-pub(super) fn zeroes(len: usize) -> io::Result<IpcSharedMemory> {
+/// Makes `len` zeroes that take no memory before they are written to; and returns the file that they are, unless ipc-channel
+/// had to make it.
+pub(super) fn zeroes(len: usize) -> io::Result<(IpcSharedMemory, Option<OwnedFd>)> {
     if is_understood()? {
         let file = memory::sealed(len)?;
-        guarded(|| adopt(file.as_fd(), len))?
+        Ok((guarded(|| adopt(file.as_fd(), len))??, Some(file)))
     } else {
         drop(memory::sealed(len)?);
-        guarded(|| IpcSharedMemory::from_byte(0, len))
+        Ok((guarded(|| IpcSharedMemory::from_byte(0, len))?, None))
     }
 }
 
@@ -45,19 +46,19 @@ fn is_understood() -> io::Result<bool> {
 fn adopt(file: BorrowedFd<'_>, len: usize) -> io::Result<IpcSharedMemory> {
     let (sender, receiver) = platform::channel()?;
     let descriptor = descriptor_of(&sender).ok_or(io::ErrorKind::Unsupported)?;
-    socket::send_with_descriptor(descriptor, &message(), file)?;
+    socket::send_with_descriptors(descriptor, &message(1), [file])?;
     // With the last sender gone the receiver does not wait, whatever it makes of the message.
     drop(sender);
     let memory: IpcSharedMemory = receiver.recv()?.to().map_err(io::Error::other)?;
     if memory.len() == len { Ok(memory) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// The first region that came along, as ipc-channel words that: the length of the whole message, that of its body,
-/// and the body, an index.
-fn message() -> Vec<u8> {
-    const BODY: [u8; 1] = [0];
-    const LEN: usize = 2 * size_of::<usize>() + BODY.len();
-    [&LEN.to_ne_bytes()[..], &BODY.len().to_ne_bytes(), &BODY].concat()
+/// The first regions that came along, as ipc-channel words that: the length of the whole message, that of its body,
+/// and the body, an index for each.
+pub(super) fn message(regions: u8) -> Vec<u8> {
+    let body: Vec<u8> = (0..regions).collect();
+    let len = 2 * size_of::<usize>() + body.len();
+    [&len.to_ne_bytes()[..], &body.len().to_ne_bytes(), &body].concat()
 }
 
 /// One of ipc-channel's ends of a channel. Nothing but its `Debug` tells its descriptor.

@@ -13,7 +13,6 @@ use super::control::{ParcelsIn, Setup, WorkerEnd};
 use super::last_words::LastWords;
 use super::layout::{self, Progress, Running, SharedRing, SharedWords};
 use super::outbox::Outbox;
-use super::region::Region;
 pub(crate) use super::ring::Front;
 use super::ring::{Consumer, Corrupt};
 use super::segment::Mapped;
@@ -24,9 +23,9 @@ use crate::frame::FrameHeader;
 
 /// Builds both halves from what the parent sent, and the place for what is said in a panic.
 pub(crate) fn adopt(setup: Setup) -> io::Result<(Inbox, Outbox, LastWords)> {
-    let Setup { end: WorkerEnd { link, bell, parcels, grants }, terms } = setup;
-    let link = Arc::new(Region::adopt(link));
-    let bell = Arc::new(Region::adopt(bell));
+    let Setup { end: WorkerEnd { memory, parcels, grants }, terms } = setup;
+    let (link, bell) = memory.open()?;
+    let (link, bell) = (Arc::new(link), Arc::new(bell));
     if link.len() != layout::LINK || bell.len() != layout::BELL {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the regions are of another layout"));
     }
