@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use pool::{Error, Pool, StartMethod};
 
 use crate::support::census::Census;
-use crate::support::{Random, processes, start, tasks};
+use crate::support::{Random, processes, start, tasks, wait_until};
 
 crate::cases![
     twenty_threads_share_one_pool,
@@ -15,6 +15,7 @@ crate::cases![
     pools_one_after_another_leave_nothing,
     several_pools_live_side_by_side,
     calls_use_no_more_descriptors_or_threads,
+    replacements_use_no_more_descriptors_or_mappings,
 ];
 
 fn twenty_threads_share_one_pool(method: StartMethod) {
@@ -137,4 +138,32 @@ fn calls_use_no_more_descriptors_or_threads(method: StartMethod) {
     }
     let after = Census::take();
     assert_eq!((before.descriptors(), before.threads()), (after.descriptors(), after.threads()));
+}
+
+fn replacements_use_no_more_descriptors_or_mappings(method: StartMethod) {
+    let pool = start(method, 2);
+    let held = || {
+        let census = Census::take();
+        (census.descriptors(), census.mappings())
+    };
+    let replace = |times| {
+        for _ in 0..times {
+            // Idle ones that were of no use are replaced ever more slowly.
+            let pid = pool.apply(tasks::own_pid, ()).unwrap();
+            processes::kill(pid);
+            wait_until("it is replaced", || {
+                let pids = pool.worker_pids();
+                pids.len() == 2 && !pids.contains(&pid)
+            });
+        }
+        assert_eq!(pool.map(tasks::square, 0..10).unwrap().len(), 10);
+    };
+    replace(2);
+    let before = held();
+    replace(20);
+    // What is being made or taken apart goes up and down a little; a link has three descriptors and a mapping.
+    wait_until("hardly more is held than before", || {
+        let now = held();
+        now.0 < before.0 + 20 && now.1 < before.1 + 15
+    });
 }

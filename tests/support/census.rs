@@ -58,6 +58,11 @@ impl Census {
         self.descriptors.len()
     }
 
+    /// Number of mappings that other processes may share.
+    pub fn mappings(&self) -> usize {
+        self.mappings.len()
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.threads.len()
