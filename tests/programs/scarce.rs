@@ -171,6 +171,7 @@ fn without_replacements(method: StartMethod, mut take: impl FnMut(), mut give: i
     let pool = start(method, 2);
     all_work(&pool);
     settled(&pool, method);
+    let helpers = processes::zygotes();
     take();
     let stays = pool.worker_pids()[1];
     kill_one(&pool);
@@ -185,6 +186,7 @@ fn without_replacements(method: StartMethod, mut take: impl FnMut(), mut give: i
     assert!(pool.worker_pids().contains(&stays));
     all_work(&pool);
     settled(&pool, method);
+    assert_eq!(processes::zygotes(), helpers, "they are as good as before");
     take();
     let gate = Gate::new();
     let open: Vec<_> = (0..3).map(|_| pool.apply_async(tasks::gated, (gate.path(), 1))).collect();

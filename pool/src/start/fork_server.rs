@@ -6,11 +6,14 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::start::IsWanted;
 use crate::start::exec::Guest;
+use crate::sys::descriptors;
 use crate::sys::process::Process;
 use crate::transport::control::{Order, Orders, Setup};
 
 /// How long a zygote may take to fork.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What it takes to make another zygote: the ends of two channels, and the handle of the process.
+const DESCRIPTORS: usize = 5;
 
 pub(crate) struct ForkServer {
     depth: u32,
@@ -56,7 +59,9 @@ impl Zygote {
 
     /// Has it make another one like itself, also a child of this process.
     pub(crate) fn copy(&self, is_wanted: IsWanted<'_>) -> Result<Zygote, Trouble> {
-        let (forked, orders) = self.orders.copy(PATIENCE, is_wanted).map_err(Trouble::Broken)?;
+        descriptors::probe(DESCRIPTORS).map_err(Trouble::Refused)?;
+        let (orders, helm) = Orders::pair().map_err(Trouble::Refused)?;
+        let forked = self.orders.copy(helm, PATIENCE, is_wanted).map_err(Trouble::Broken)?;
         Ok(Zygote { process: Self::take_charge(forked.map_err(Trouble::Refused)?)?, orders })
     }
 

@@ -23,7 +23,7 @@ use crate::start::Starter;
 use crate::sys::event::{self, Event};
 use crate::sys::process::Process;
 use crate::sys::signals;
-use crate::transport::control::{Setup, Terms};
+use crate::transport::control::{Setup, Terms, WorkerEnd};
 use crate::transport::ring_link::RingLink;
 use setbacks::Setback;
 use slot::Slot;
@@ -156,6 +156,7 @@ impl Supervisor {
 
     /// Fills all places. While one process is made, the next is on order.
     fn start_all(&mut self, slots: &mut [Slot]) -> Result<(), Error> {
+        spares::glance()?;
         self.expect()?;
         // One more than is wanted now: there is time.
         self.spares.fill_up(slots.len().min(AHEAD) + 1);
@@ -164,7 +165,9 @@ impl Supervisor {
             if ordered.len() == AHEAD {
                 ordered.pop_front().map_or(Ok(()), |(first, link)| self.take(slots, first, link))?;
             }
-            ordered.push_back((place, self.order(place)?));
+            let spare = self.spare()?;
+            ordered.push_back((place, self.order(place, spare)?));
+            self.spares.fill_up(1);
         }
         ordered.into_iter().try_for_each(|(place, link)| self.take(slots, place, link))
     }
@@ -226,13 +229,17 @@ impl Supervisor {
         guarded(|| starter.expect(&|| roster.wants_worker()))
     }
 
-    /// Orders a worker for a place; returns the link to it.
-    fn order(&mut self, place: usize) -> Result<RingLink, Error> {
-        let (link, end) = self.spares.take().or_else(|_| {
+    /// Takes a link for the next worker.
+    fn spare(&mut self) -> Result<(RingLink, WorkerEnd), Error> {
+        self.spares.take().or_else(|_| {
             // What is in the way may be what is left of another one.
             self.roster.clear_away();
             self.spares.take()
-        })?;
+        })
+    }
+
+    /// Orders a worker for a place; returns the link to it.
+    fn order(&mut self, place: usize, (link, end): (RingLink, WorkerEnd)) -> Result<RingLink, Error> {
         let terms = Terms { conditions: self.terms.conditions.for_place(place), ..self.terms.clone() };
         let (starter, roster) = (&mut self.starter, &self.roster);
         guarded(|| starter.order(Setup { end, terms }, &|| roster.wants_worker()))?;
@@ -251,8 +258,10 @@ impl Supervisor {
     }
 
     fn start(&mut self, slots: &mut [Slot], place: usize) -> Result<(), Error> {
+        // First, so that no process is made for which there is no link.
+        let spare = self.spare()?;
         self.expect()?;
-        let link = self.order(place)?;
+        let link = self.order(place, spare)?;
         self.spares.fill_up(1);
         self.take(slots, place, link)
     }

@@ -12,7 +12,7 @@ use crate::transport::control::WorkerEnd;
 use crate::transport::ring_link::{ParentBell, RingLink};
 use crate::transport::stock::Stock;
 
-/// What a new worker needs of them at the most, while it is made.
+/// What it takes at the most to make a link, and then a process for it.
 const DESCRIPTORS: usize = 24;
 
 /// Both ends of links that nobody has yet, and what is needed to make them.
@@ -28,12 +28,14 @@ impl Spares {
         Self { bell, stock, made: Vec::new() }
     }
 
-    /// Takes a link, or makes one if there is none.
+    /// Takes a link, or makes one if there is none. There are descriptors then for what follows as well: helpers that
+    /// live and work are not to be given up for want of those.
     ///
     /// # Errors
     ///
     /// [`Error::Spawn`] if the system is out of what it takes.
     pub(super) fn take(&mut self) -> Result<(RingLink, WorkerEnd), Error> {
+        glance()?;
         match self.made.pop() {
             Some(spare) => Ok(spare),
             None => self.make(),
@@ -43,7 +45,7 @@ impl Spares {
     /// Makes links until there are so many, as far as possible. That one cannot be had is told to who takes it.
     pub(super) fn fill_up(&mut self, wanted: usize) {
         while self.made.len() < wanted {
-            match self.make() {
+            match glance().and_then(|()| self.make()) {
                 Ok(spare) => self.made.push(spare),
                 Err(_) => return,
             }
@@ -51,13 +53,17 @@ impl Spares {
     }
 
     fn make(&self) -> Result<(RingLink, WorkerEnd), Error> {
-        descriptors::probe(DESCRIPTORS).map_err(|error| Error::spawn("opening descriptors", error))?;
-        // The library below panics where descriptors or memory run out, in spite of the glance above. Then all that was
+        // The library below panics where descriptors or memory run out, in spite of the glance before. Then all that was
         // made is dropped by unwinding.
         let made = catch_unwind(AssertUnwindSafe(|| RingLink::new(&self.bell, &self.stock)));
         made.unwrap_or_else(|_| Err(io::ErrorKind::OutOfMemory.into()))
             .map_err(|error| Error::spawn("making the shared memory and channels of its link", error))
     }
+}
+
+/// Sees whether there are descriptors for a worker.
+pub(super) fn glance() -> Result<(), Error> {
+    descriptors::probe(DESCRIPTORS).map_err(|error| Error::spawn("opening descriptors", error))
 }
 
 #[cfg(test)]

@@ -118,21 +118,15 @@ impl Orders {
         Ok((Orders { orders, reports }, Helm { orders: orders_end, reports: reports_end }))
     }
 
-    /// Sends an order.
+    /// Sends an order. None brings memory that the library would map, so this takes no descriptor.
     pub(crate) fn send(&self, order: Order) -> io::Result<()> {
-        // Some of them bring shared memory.
-        guarded(|| self.orders.send(order))?.map_err(to_io)
+        self.orders.send(order).map_err(to_io)
     }
 
-    /// Has a zygote make another one; returns its process id and the channel to it.
-    pub(crate) fn copy(
-        &self,
-        patience: Duration,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> io::Result<(io::Result<u32>, Orders)> {
-        let (orders, helm) = Orders::pair()?;
+    /// Has a zygote make another one at the other end of a channel; returns its process id.
+    pub(crate) fn copy(&self, helm: Helm, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
         self.send(Order::Copy(helm.orders, helm.reports))?;
-        Ok((self.forked(patience, is_wanted)?, orders))
+        self.forked(patience, is_wanted)
     }
 
     /// Waits for the oldest answer of a zygote: the id of the process that it made.
