@@ -57,6 +57,11 @@ const UNMET: &[(&str, &str, &str)] = &[
 ];
 
 const SENTENCES: &[(&str, &str)] = &[
+    (
+        "nested:1024",
+        "Both encode and decode value by value, and allocate every string and vector; the spread of either is more than the \
+         difference.",
+    ),
     ("sleep:10", "Both are within the noise of the bare threads' own excess, which is listed below."),
     ("sleep:1", "Both are within the noise of the bare threads' own excess, which is listed below."),
     (
