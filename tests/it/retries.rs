@@ -1,12 +1,14 @@
 //! Items that are tried again.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pool::{Error, Pool, StartMethod, TimeLimit};
 
-use crate::support::{Log, limited, start, tasks, wait_until};
+use crate::support::{Gate, Log, PATIENCE, limited, start, tasks, wait_until};
 
 crate::cases![
     an_item_that_lost_its_worker_is_tried_again,
@@ -20,6 +22,7 @@ crate::cases![
     a_caller_that_panics_when_asked_ends_the_item,
     a_caller_that_uses_the_pool_when_asked_gets_an_error,
     what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped,
+    what_the_caller_gave_along_is_dropped_with_the_options_if_the_job_has_ended,
     a_job_that_is_cancelled_is_not_tried_again,
     fail_fast_counts_the_last_failure,
     a_closed_pool_tries_again_what_it_took,
@@ -159,27 +162,52 @@ fn a_closed_pool_tries_again_what_it_took(method: StartMethod) {
 }
 
 /// Says what it got when it used the pool while it was dropped.
-struct UsesThePool(std::sync::Weak<Pool>, std::sync::mpsc::Sender<pool::Result<u64>>);
+struct UsesThePool(Weak<Pool>, Sender<pool::Result<u64>>);
 
 impl Drop for UsesThePool {
     fn drop(&mut self) {
-        if let Some(pool) = self.0.upgrade() {
-            let _ = self.1.send(pool.apply(tasks::square, (3,)));
+        // Not for longer: the test's own thread is to be the one that drops the pool.
+        let got = self.0.upgrade().map(|pool| pool.apply(tasks::square, (3,)));
+        if let Some(got) = got {
+            let _ = self.1.send(got);
         }
         panic!("on purpose");
     }
 }
 
+/// A `retry_if` that uses the pool when it is dropped, and where it says what it got.
+fn ask_that_uses(
+    pool: &Arc<Pool>,
+) -> (impl Fn(&Error) -> bool + Send + Sync + 'static, Receiver<pool::Result<u64>>) {
+    let (sender, receiver) = mpsc::channel();
+    let guard = UsesThePool(Arc::downgrade(pool), sender);
+    (move |_: &Error| guard.0.strong_count() == 0, receiver)
+}
+
 fn what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped(method: StartMethod) {
     let pool = Arc::new(start(method, 1));
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let guard = UsesThePool(Arc::downgrade(&pool), sender);
-    let keep = move |_: &Error| guard.0.strong_count() == 0;
-    let handle = pool.options().retries(1).retry_if(keep).apply_async(tasks::square, (4,));
-    assert_eq!(handle.get().unwrap(), 16);
-    match receiver.recv_timeout(Duration::from_secs(30)).unwrap() {
-        Ok(nine) => assert_eq!(nine, 9),
-        Err(error) => assert!(matches!(error, Error::WouldDeadlock { .. }), "{error:?}"),
-    }
+    let (ask, said) = ask_that_uses(&pool);
+    let gate = Gate::new();
+    // The options end with the statement and the item does not, so the pool has what was given along.
+    let handle = pool.options().retries(1).retry_if(ask).apply_async(tasks::gated, (gate.path(), 4));
+    gate.open();
+    assert_eq!(handle.get().unwrap(), 4);
+    let got = said.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(got, Err(Error::WouldDeadlock { .. })), "{got:?}");
     assert_eq!(pool.apply(tasks::square, (5,)).unwrap(), 25);
+}
+
+fn what_the_caller_gave_along_is_dropped_with_the_options_if_the_job_has_ended(method: StartMethod) {
+    let pool = Arc::new(start(method, 1));
+    let (ask, said) = ask_that_uses(&pool);
+    let options = pool.options().retries(1).retry_if(ask);
+    assert_eq!(options.apply(tasks::square, (4,)).unwrap(), 16);
+    assert!(said.try_recv().is_err(), "the options still have it");
+    // The job has ended for the caller, which need not mean that the driver is rid of it.
+    pool.close();
+    pool.join().unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(options))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+    let got = said.try_recv().unwrap();
+    assert!(matches!(got, Err(Error::Closed)), "{got:?}");
 }
