@@ -66,6 +66,8 @@ pub(crate) struct InFlight {
     last_count: u32,
     /// Chunks that are others' by now, and that it has yet to say that it skipped.
     taken: usize,
+    /// Chunks that were not asked back.
+    kept: usize,
     items: usize,
     bytes: usize,
 }
@@ -124,6 +126,7 @@ impl InFlight {
     /// Notes that a chunk was sent.
     pub(crate) fn insert(&mut self, job: JobKey, block: Block, sent: Sent, limits: Limits) {
         self.last_number += 1;
+        self.kept += 1;
         self.items += block.count as usize;
         self.bytes += block.len();
         self.chunks.push_back(Chunk {
@@ -259,6 +262,7 @@ impl InFlight {
                 Recall::Taken => self.taken -= 1,
                 _ => self.bytes -= chunk.block.len(),
             }
+            self.kept -= usize::from(recall == Recall::No);
             self.last_count = chunk.block.count;
             self.chunks.pop_front();
         }
@@ -286,7 +290,7 @@ impl InFlight {
         places.iter().filter_map(|place| self.ask_back(*place, &mut ask)).collect()
     }
 
-    /// Takes back the chunk that is due, if none of it was answered; otherwise as [`recall_half`](Self::recall_half).
+    /// Takes back the chunk that is due, if none of it was answered and it was not asked back before.
     pub(crate) fn recall_front(&mut self, ask: impl FnMut(Sent, u64) -> bool) -> Option<(JobKey, Block)> {
         let front = self.chunks.front()?;
         if front.done > 0 || front.recall != Recall::No {
@@ -295,8 +299,10 @@ impl InFlight {
         self.ask_back(0, ask)
     }
 
+    /// Asks back a chunk that was not asked back before.
     fn ask_back(&mut self, place: usize, mut ask: impl FnMut(Sent, u64) -> bool) -> Option<(JobKey, Block)> {
         let chunk = &mut self.chunks[place];
+        self.kept -= 1;
         if !ask(chunk.sent, chunk.number) {
             chunk.recall = Recall::Asked;
             return None;
@@ -317,6 +323,7 @@ impl InFlight {
             taken.extend(chunk.block.take_shares_along().skip(ended).map(|rest| (chunk.job, rest)));
         }
         self.taken = self.chunks.len();
+        self.kept = 0;
         self.items = 0;
         self.bytes = 0;
         taken
@@ -325,7 +332,7 @@ impl InFlight {
     /// What is due next.
     pub(crate) fn due(&self) -> Option<Due> {
         let front = self.chunks.front()?;
-        let has_queued = self.chunks.iter().skip(1).any(|chunk| chunk.recall == Recall::No);
+        let has_queued = self.kept > usize::from(front.recall == Recall::No);
         Some(Due { job: front.job, number: front.number, done: front.done, has_queued })
     }
 
@@ -358,6 +365,7 @@ impl InFlight {
             }
         }
         self.taken = 0;
+        self.kept = 0;
         self.items = 0;
         self.bytes = 0;
         lost

@@ -54,9 +54,16 @@ impl<L: Link> Worker<L> {
         self.count_back(taken)
     }
 
-    /// What it does not run does not count for when it leaves.
+    /// Takes back the chunk that is due, if none of it was answered.
+    fn take_front(&mut self) -> Vec<(JobKey, Block)> {
+        let link = &mut self.link;
+        let taken = self.in_flight.recall_front(|sent, number| link.recall(sent, number));
+        self.count_back(taken.into_iter().collect())
+    }
+
+    /// What it does not run does not count for when it leaves, unless it is to leave already.
     fn count_back(&mut self, taken: Vec<(JobKey, Block)>) -> Vec<(JobKey, Block)> {
-        if self.state != State::Leaving {
+        if self.quota > 0 {
             self.quota += taken.iter().map(|(_, block)| u64::from(block.count)).sum::<u64>();
         }
         taken
@@ -70,12 +77,13 @@ impl<L: Link> Driver<L> {
         while self.has_queued() && self.jobs.whose_turn().is_none() && self.has_idle() {
             let fullest = self.fullest().and_then(|place| self.slots[place].worker.as_mut());
             let taken = match fullest {
+                // Nothing if it has begun all that it is asked for; then the next one is the fullest.
                 Some(worker) => worker.take_half(),
-                None => self.take_from_the_stalled(),
+                None => match self.take_from_the_stalled() {
+                    taken if taken.is_empty() => return,
+                    taken => taken,
+                },
             };
-            if taken.is_empty() {
-                return;
-            }
             self.requeue(taken);
             self.dispatch();
         }
@@ -155,8 +163,7 @@ impl<L: Link> Driver<L> {
             let due = worker.in_flight.due().map(|due| due.number);
             let unbegun = due.filter(|number| (*number as u32).wrapping_sub(begun) as i32 > 0);
             if let (Some(number), true) = (unbegun, has_idle && unbegun == worker.unbegun) {
-                let link = &mut worker.link;
-                taken.extend(worker.in_flight.recall_front(|sent, number| link.recall(sent, number)));
+                taken.extend(worker.take_front());
                 worker.watched = Some(Watched { number, done: 0, since: Instant::now(), gets_nothing: true });
             }
             worker.unbegun = unbegun;

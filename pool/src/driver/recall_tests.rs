@@ -6,8 +6,9 @@ use crate::driver::Rules;
 use crate::driver::tests::{
     block, chunks_of, delivered, delivered_count, echo_all, echoed, numbers, open, ready, take,
 };
-use crate::frame::{FrameHeader, Status};
-use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received};
+use crate::frame::{FrameHeader, Kind, Status};
+use crate::job::Rest;
+use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 
 #[test]
 fn chunks_queued_behind_an_item_that_makes_no_progress_go_to_an_idle_worker() {
@@ -161,4 +162,97 @@ fn what_waits_behind_a_stuck_item_runs_elsewhere_though_everybody_has_something_
     skip(&fakes[0], &behind);
     driver.turn();
     assert_eq!((delivered(&job), delivered(&waiting)), (echoed(0..2), echoed(0..2)));
+}
+
+#[test]
+fn where_the_fullest_has_begun_all_that_is_asked_for_the_next_one_is_asked() {
+    let (mut driver, fakes) = measured(3);
+    let (job, _) = numbers(&mut driver, 6, chunks_of(1));
+    let running = [0, 1].map(|place| take(&fakes[place]));
+    // Of those with as much the last is the fullest. It has begun what was queued, though nothing of it is known yet.
+    let begun = take(&fakes[1]);
+    for _ in 0..2 {
+        echo_slowly(&fakes[2], &take(&fakes[2]));
+    }
+    driver.turn();
+    let behind = take(&fakes[0]);
+    assert!(fakes[1].is_revoked(&begun) && fakes[0].is_revoked(&behind));
+    echo_slowly(&fakes[2], &take(&fakes[2]));
+    running.iter().zip(&fakes).for_each(|(chunk, fake)| echo_slowly(fake, chunk));
+    echo_slowly(&fakes[1], &begun);
+    skip(&fakes[0], &behind);
+    driver.turn();
+    assert_eq!(delivered(&job), echoed(0..6));
+}
+
+#[test]
+fn who_is_about_to_leave_keeps_what_it_was_told_to_run_before() {
+    let rules = Rules { max_items: Some(3), ..Rules::default() };
+    let (mut driver, fakes) = ready(2, rules);
+    numbers(&mut driver, 1, chunks_of(1));
+    let first = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has it");
+    echo_slowly(&fakes[first], &take(&fakes[first]));
+    driver.turn();
+    let (job, _) = numbers(&mut driver, 4, chunks_of(1));
+    let other = 1 - first;
+    // With these two the quota of the first is spent.
+    let last = [take(&fakes[first]), take(&fakes[first])];
+    assert_eq!(take(&fakes[first]).header.kind(), Some(Kind::Exit));
+    for _ in 0..2 {
+        echo_slowly(&fakes[other], &take(&fakes[other]));
+    }
+    driver.turn();
+    assert!(fakes[other].is_empty() && !fakes[first].is_revoked(&last[1]));
+    last.iter().for_each(|chunk| echo_slowly(&fakes[first], chunk));
+    driver.turn();
+    assert_eq!(delivered(&job), echoed(0..4));
+}
+
+#[test]
+fn what_a_stopped_worker_does_not_run_does_not_count_for_when_it_leaves() {
+    let (mut driver, fakes) = ready(2, Rules { max_items: Some(2), ..Rules::default() });
+    let (job, _) = numbers(&mut driver, 1, chunks_of(1));
+    let stopped = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has it");
+    let quota =
+        |driver: &Driver<InMemoryLink>| driver.slots[stopped].worker.as_ref().expect("it lives").quota;
+    assert_eq!(quota(&driver), 1);
+    (0..2).for_each(|_| driver.nudge());
+    driver.turn();
+    assert_eq!(quota(&driver), 2);
+    let other = &fakes[1 - stopped];
+    echo_slowly(other, &take(other));
+    skip(&fakes[stopped], &take(&fakes[stopped]));
+    driver.turn();
+    assert_eq!(delivered(&job), echoed(0..1));
+}
+
+#[test]
+fn a_worker_that_has_no_room_to_be_told_to_leave_is_told_later() {
+    let mut driver = Driver::new(1, Rules::default());
+    let (full, fake) = link(3);
+    driver.attach(0, full, 100);
+    fake.get_ready();
+    numbers(&mut driver, 1, chunks_of(1));
+    echo_all(&mut driver, std::slice::from_ref(&fake));
+    let (_, key) = numbers(&mut driver, 9, chunks_of(1));
+    fake.echo(&take(&fake), 0, 1);
+    let running = take(&fake);
+    // Now the link is full again.
+    driver.turn();
+    driver.cancel(key, Rest::Finishes);
+    driver.close();
+    let start = Instant::now();
+    driver.free_the_stuck(start);
+    driver.free_the_stuck(start + LONGEST_AHEAD);
+    echo_slowly(&fake, &running);
+    let is_exit = |chunk: &Received| chunk.header.kind() == Some(Kind::Exit);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match fake.take() {
+            Some(exit) if is_exit(&exit) => break,
+            Some(chunk) => skip(&fake, &chunk),
+            None => assert!(Instant::now() < deadline, "it is never told to leave"),
+        }
+        driver.turn();
+    }
 }
