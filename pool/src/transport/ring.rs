@@ -50,13 +50,15 @@ pub(crate) struct Producer<M> {
     memory: M,
     /// Our own counter; what the memory holds is only for the other side.
     tail: Position,
+    /// The same as the consumer knows it.
+    published: Position,
     /// The last `head` seen: room that is certain.
     head: Position,
 }
 
 impl<M: Memory> Producer<M> {
     pub(crate) fn new(memory: M) -> Self {
-        Self { memory, tail: 0, head: 0 }
+        Self { memory, tail: 0, published: 0, head: 0 }
     }
 
     pub(crate) fn memory(&self) -> &M {
@@ -120,6 +122,7 @@ impl<M: Memory> Producer<M> {
     /// Hands everything before `end` to the consumer.
     pub(crate) fn publish(&mut self, end: Position) {
         self.tail = end;
+        self.published = end;
         self.memory.set_tail(end);
     }
 
@@ -138,9 +141,9 @@ impl<M: Memory> Producer<M> {
         self.head
     }
 
-    /// Tells whether the consumer says that it has taken everything.
+    /// Tells whether the consumer says that it has taken everything that was published.
     pub(crate) fn is_drained(&self) -> bool {
-        self.memory.head() == self.tail
+        self.memory.head() == self.published
     }
 
     #[inline]

@@ -32,6 +32,19 @@ fn receive<M: Memory>(consumer: &mut Consumer<M>) -> Option<(u64, Vec<u8>)> {
     Some((front.header.chunk, body))
 }
 
+#[test]
+fn a_ring_is_drained_though_room_was_looked_for_at_its_start() {
+    let memory = OneThread::new();
+    let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
+    assert!(send(&mut producer, 1, MOST_WORDS, 1) && !producer.is_drained());
+    assert!(receive(&mut consumer).is_some() && producer.is_drained());
+    assert!(send(&mut producer, 2, 1, 2));
+    assert!(receive(&mut consumer).is_some());
+    // That does not fit behind what was sent, and comes to nothing.
+    assert!(producer.reserve(CAPACITY / 2).is_some_and(|at| at == CAPACITY as u64));
+    assert!(producer.is_drained());
+}
+
 proptest! {
     #[test]
     fn behaves_as_a_queue(steps in proptest::collection::vec(proptest::option::of(0usize..=MOST_WORDS), 1..300)) {
