@@ -265,15 +265,15 @@ impl Job {
 
     /// Sets the waker that is woken when the job is settled; false if it is settled already.
     pub(crate) fn set_waker(&self, waker: &Waker) -> bool {
+        // An executor's code clones and drops wakers, so neither is done under the lock.
+        let waker = waker.clone();
         let mut state = self.state();
         if self.is_settled() {
             return false;
         }
-        let waiting = state.waiting.get_or_insert_default();
-        match &mut waiting.waker {
-            Some(old) => old.clone_from(waker),
-            None => waiting.waker = Some(waker.clone()),
-        }
+        let old = state.waiting.get_or_insert_default().waker.replace(waker);
+        drop(state);
+        drop(old);
         true
     }
 
@@ -360,4 +360,37 @@ pub(crate) trait Engine: Send + Sync {
     fn prepare_callbacks(&self) -> Result<(), Error>;
     /// Queues a callback for the thread that runs them.
     fn call_back(&self, callback: Hook);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Looks at the job when it is dropped, as a future may that holds a handle.
+    struct Looks(Arc<Job>, mpsc::Sender<bool>);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.aborted().is_none());
+        }
+    }
+
+    #[test]
+    fn a_waker_that_is_replaced_may_use_the_job_when_it_is_dropped() {
+        let job = Arc::new(Job::new("echo"));
+        let (sender, receiver) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Looks(job.clone(), sender)));
+        assert!(job.set_waker(&waker));
+        drop(waker);
+        assert!(receiver.try_recv().is_err(), "the job has it");
+        std::thread::spawn(move || job.set_waker(Waker::noop()));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)), Ok(true));
+    }
 }
