@@ -4,6 +4,8 @@
 //! place, and makes the next spare, should it die.
 
 use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::start::fork_server::{Trouble, Zygote};
@@ -11,6 +13,21 @@ use crate::start::{IsWanted, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
+
+/// How long a thread that was joined may still be counted.
+const LONGEST_END: Duration = Duration::from_millis(100);
+
+/// Counts this process's threads, as soon as it has but one. The kernel counts a thread for a moment after it was joined.
+fn count_threads() -> io::Result<usize> {
+    let start = Instant::now();
+    loop {
+        let threads = process::thread_count()?;
+        if threads == 1 || start.elapsed() > LONGEST_END {
+            return Ok(threads);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
 
 pub(crate) struct Fork {
     /// The one in use, and the spare, as far as they live.
@@ -20,8 +37,8 @@ pub(crate) struct Fork {
 impl Fork {
     /// Forks the calling process, which must have no thread but the calling one.
     pub(crate) fn new(obey: Obey) -> Result<Self, Error> {
-        let threads = process::thread_count()
-            .map_err(|error| Error::spawn("counting this process's threads", error))?;
+        let threads =
+            count_threads().map_err(|error| Error::spawn("counting this process's threads", error))?;
         if threads != 1 {
             let reason = format!(
                 "`Fork` copies a process that has one thread, and this one has {threads}; \
