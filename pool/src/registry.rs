@@ -4,7 +4,7 @@
 //! is complete even before `main`. Both sides read it: the caller to refuse duplicates before
 //! anything is sent, the worker to find the function. The handshake compares [`Registry::fingerprint`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -175,7 +175,7 @@ pub static MAINS: [&'static str];
 /// The tasks of this program by id.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_id: HashMap<TaskId, &'static Entry>,
+    by_id: BTreeMap<TaskId, &'static Entry>,
     fingerprint: u64,
 }
 
@@ -187,7 +187,7 @@ impl Registry {
     }
 
     fn build(entries: &'static [Entry]) -> Result<Registry, Error> {
-        let mut by_id: HashMap<TaskId, &'static Entry> = HashMap::with_capacity(entries.len());
+        let mut by_id: BTreeMap<TaskId, &'static Entry> = BTreeMap::new();
         for entry in entries {
             if let Some(other) = by_id.insert(TaskId::of(entry.name), entry) {
                 return Err(Error::DuplicateTask { first: other.name, second: entry.name });

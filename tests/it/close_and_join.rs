@@ -7,9 +7,9 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use pool::{AsyncResult, Error, Pool, StartMethod};
+use pool::{AsyncResult, Error, Pool, StartMethod, pool_task};
 
-use crate::support::{Gate, Log, processes, start, tasks};
+use crate::support::{Gate, Log, PATIENCE, ask_until, note, pass, processes, start, tasks};
 
 crate::cases![
     join_on_an_open_pool_is_an_error,
@@ -25,6 +25,7 @@ crate::cases![
     close_while_others_submit_loses_nothing,
     work_queued_at_close_survives_a_lost_worker,
     join_waits_until_everybody_is_told,
+    join_returns_though_what_a_dropped_lazy_call_left_running_needs_memory,
 ];
 
 fn join_on_an_open_pool_is_an_error(method: StartMethod) {
@@ -234,4 +235,23 @@ fn join_waits_until_everybody_is_told(method: StartMethod) {
         is_joined.recv().unwrap().unwrap();
         assert!(last.ready());
     });
+}
+
+/// Notes that it runs, waits for the gate, and returns more than fits into a frame.
+#[pool_task]
+fn large_behind(log: &str, gate: &str) -> Vec<u8> {
+    note(log, 1);
+    pass(gate);
+    vec![7; 1 << 20]
+}
+
+fn join_returns_though_what_a_dropped_lazy_call_left_running_needs_memory(method: StartMethod) {
+    let pool = start(method, 1);
+    let (log, gate) = (Log::new(), Gate::new());
+    let mut results = pool.istarmap(large_behind, [(log.path(), gate.path())]);
+    ask_until(&mut results, "it runs", || log.count() == 1);
+    drop(results);
+    pool.close();
+    gate.open();
+    pool.join_timeout(PATIENCE).expect("somebody gives the worker its memory").unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ crate::cases![
     a_caller_that_uses_the_pool_when_asked_gets_an_error,
     what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped,
     what_the_caller_gave_along_is_dropped_with_the_options_if_the_job_has_ended,
+    what_the_caller_gave_along_is_dropped_when_the_last_attempt_was_lost,
     a_job_that_is_cancelled_is_not_tried_again,
     fail_fast_counts_the_last_failure,
     a_closed_pool_tries_again_what_it_took,
@@ -210,4 +211,16 @@ fn what_the_caller_gave_along_is_dropped_with_the_options_if_the_job_has_ended(m
     assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
     let got = said.try_recv().unwrap();
     assert!(matches!(got, Err(Error::Closed)), "{got:?}");
+}
+
+fn what_the_caller_gave_along_is_dropped_when_the_last_attempt_was_lost(method: StartMethod) {
+    let pool = start(method, 1);
+    for _ in 0..10 {
+        let (given, kept) = mpsc::channel::<()>();
+        let keep = move |_: &Error| given.send(()).is_err();
+        let error = pool.options().retries(1).retry_if(keep).apply(tasks::die, ("kill",)).unwrap_err();
+        assert!(matches!(error, Error::WorkerLost { attempts: 2, .. }), "{error:?}");
+        // The pool is not used again meanwhile.
+        assert_eq!(kept.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
 }

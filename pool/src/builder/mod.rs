@@ -172,7 +172,8 @@ impl PoolBuilder {
     /// Has every worker run a task once after its last item: when the pool was closed and is done, or when the worker is
     /// replaced because it ran as many items as it may or has too much memory. Not when the pool is terminated.
     ///
-    /// What it returns, and whether it fails, is of no consequence.
+    /// What it returns, and whether it fails, is of no consequence. If there is no memory for its arguments, the worker is
+    /// killed and it does not run.
     ///
     /// # Examples
     ///

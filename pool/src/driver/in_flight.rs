@@ -4,7 +4,7 @@
 //! that enters leaves exactly once: by [`complete`](InFlight::complete) or by [`lose`](InFlight::lose).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::driver::chunk::Load;
 use crate::driver::limits::Limits;
@@ -172,13 +172,15 @@ impl InFlight {
         Some((place > 0, self.chunks[place].number, self.chunks[place].limits))
     }
 
-    /// Tells whether an item whose time is limited may begin after this one.
-    pub(crate) fn has_limited_after(&self, running: Running) -> bool {
-        let mut limited =
-            self.chunks.iter().filter(|chunk| chunk.limits.is_set() && chunk.recall != Recall::Taken);
-        limited.any(|chunk| {
-            chunk.number as u32 != running.chunk || running.item.saturating_add(1) < chunk.block.count
-        })
+    /// The shortest time that an item has that may begin after this one.
+    pub(crate) fn shortest_limit_after(&self, running: Running) -> Option<Duration> {
+        let is_last = |chunk: &Chunk| {
+            running.is_begun
+                && chunk.number as u32 == running.chunk
+                && running.item.saturating_add(1) >= chunk.block.count
+        };
+        let chunks = self.chunks.iter().filter(|chunk| chunk.recall != Recall::Taken && !is_last(chunk));
+        chunks.filter_map(|chunk| chunk.limits.first()).min()
     }
 
     /// Notes that an item's end was told.
@@ -211,9 +213,10 @@ impl InFlight {
         self.chunks.iter().filter_map(|chunk| chunk.end_by).min()
     }
 
-    /// Forgets when chunks are to be over, because none of them was begun.
-    pub(crate) fn forget_ends(&mut self) {
-        self.chunks.iter_mut().for_each(|chunk| chunk.end_by = None);
+    /// Forgets of chunks that were to be over by now that they were, because none of them was begun.
+    pub(crate) fn forget_ends(&mut self, now: Instant) {
+        let late = self.chunks.iter_mut().filter(|chunk| chunk.end_by.is_some_and(|end_by| end_by <= now));
+        late.for_each(|chunk| chunk.end_by = None);
     }
 
     /// Takes out what a frame answers; `None` if that is of no interest any more. `skipped`: all of it.

@@ -221,9 +221,11 @@ impl Jobs {
         if entry.turn == key.turn { entry.job.as_mut() } else { None }
     }
 
-    pub(crate) fn remove(&mut self, key: JobKey) -> Option<OpenJob> {
-        self.get(key)?;
-        let job = self.places[key.place as usize].job.take();
+    /// Takes a job out; returns what its caller has of it.
+    pub(crate) fn remove(&mut self, key: JobKey) -> Option<Arc<Job>> {
+        let job = self.get(key)?.job.clone();
+        // In its place: it is large.
+        self.places[key.place as usize].job = None;
         self.free.push(key.place);
         self.open -= 1;
         if self.open == 0 {
@@ -231,17 +233,13 @@ impl Jobs {
             self.turns = VecDeque::new();
             self.hungry = VecDeque::new();
         }
-        job
+        Some(job)
     }
 
-    /// Takes every job out.
-    pub(crate) fn drain(&mut self) -> Vec<OpenJob> {
-        let keys: Vec<_> = (0u32..)
-            .zip(&self.places)
-            .filter(|(_, place)| place.job.is_some())
-            .map(|(index, place)| JobKey { place: index, turn: place.turn })
-            .collect();
-        keys.into_iter().filter_map(|key| self.remove(key)).collect()
+    /// All jobs.
+    pub(crate) fn keys(&self) -> Vec<JobKey> {
+        let places = (0u32..).zip(&self.places).filter(|(_, place)| place.job.is_some());
+        places.map(|(index, place)| JobKey { place: index, turn: place.turn }).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

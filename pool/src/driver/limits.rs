@@ -117,10 +117,10 @@ impl<L: Link> Driver<L> {
         error: impl FnOnce(&'static str, usize) -> Error,
     ) -> bool {
         let index = self.lowest_unended(key);
+        let deadline = self.jobs.get(key).and_then(|job| job.deadline());
         let Some(job) = self.remove_job(key) else { return false };
-        let deadline = job.deadline();
-        job.job.abort(error(job.job.task, index));
-        self.effects.notify.push(job.job);
+        job.abort(error(job.task, index));
+        self.effects.notify.push(job);
         self.timers.drop_retries(key);
         self.revoke(key);
         match rest {
@@ -173,29 +173,39 @@ impl<L: Link> Driver<L> {
         }
         let running = worker.link.running();
         let at = worker.in_flight.find_running(running);
-        if let Some(end_by) = at.and_then(|chunk| chunk.end_by) {
-            if end_by > now {
-                return Some(end_by);
-            }
+        if at.and_then(|chunk| chunk.end_by).is_some_and(|end_by| end_by <= now) {
             return self.sentence(place, Verdict::Unwanted, running);
         }
+        let ended = match worker.in_flight.end_by() {
+            Some(end_by) if end_by > now => Some(end_by),
+            // It may have looked whether to skip the item before it was told to, and begin it yet.
+            Some(_) if at.is_none() => Some(now + CANCEL_GRACE),
+            // What is behind an item that runs will be skipped.
+            Some(_) => {
+                worker.in_flight.forget_ends(now);
+                worker.in_flight.end_by()
+            }
+            None => None,
+        };
+        // What is queued may begin at any time, and its time counts from then.
+        let queued =
+            worker.in_flight.shortest_limit_after(running).map(|limit| now + limit.max(SHORTEST_LOOK));
+        let first = self.look_at_first_limited(place, now, running);
+        let is_sentenced = self.slots[place].get().is_none_or(|worker| worker.sentence.is_some());
+        if is_sentenced { None } else { [ended, queued, first].into_iter().flatten().min() }
+    }
+
+    /// Looks at the first item whose time is limited, if a worker is at it or it is due; tells when to look again.
+    fn look_at_first_limited(&mut self, place: usize, now: Instant, running: Running) -> Option<Instant> {
+        let worker = self.slots[place].worker.as_mut()?;
+        let at = worker.in_flight.find_running(running);
         let Some((ahead, number, limits)) = worker.in_flight.first_limited() else {
             worker.seen = None;
-            let end_by = worker.in_flight.end_by()?;
-            if end_by > now {
-                return Some(end_by);
-            }
-            if at.is_none() {
-                // It may have looked whether to skip the item before it was told to, and begin it yet.
-                return Some(now + CANCEL_GRACE);
-            }
-            // What is behind an item that runs will be skipped.
-            worker.in_flight.forget_ends();
             return None;
         };
         let first = limits.first()?.max(SHORTEST_LOOK);
         if ahead {
-            return Some(now + first);
+            return None;
         }
         let seen = match worker.seen {
             Some(seen) if seen.running == running && seen.number == number => seen,
@@ -221,12 +231,9 @@ impl<L: Link> Driver<L> {
             worker.link.interrupt(running);
             worker.seen = Some(Seen { is_told: true, ..seen });
         }
-        let first = worker.in_flight.has_limited_after(running).then_some(first);
         let soft_left = limits.soft.and_then(|soft| soft.checked_sub(age)).filter(|left| !left.is_zero());
         let hard_left = limits.hard.map(|hard| hard - age);
-        // The next item may begin at any time, and its time counts from then.
-        let left = soft_left.into_iter().chain(hard_left).chain(first).min()?;
-        Some(now + left)
+        soft_left.into_iter().chain(hard_left).min().map(|left| now + left)
     }
 
     /// Halts a worker and has it ended, if it is still where it was seen; returns when to look again if not.

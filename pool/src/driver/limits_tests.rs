@@ -5,7 +5,7 @@ use crate::driver::tests::{add_worker, chunks_of, delivered, echo_all, numbers, 
 use crate::driver::{Extras, JobOptions, Rules};
 use crate::exit::{Ended, Exit};
 use crate::frame::Status;
-use crate::transport::in_memory::FakeWorker;
+use crate::transport::in_memory::{FakeWorker, InMemoryLink};
 
 fn limited(soft: Option<u64>, hard: Option<u64>, retries: u32) -> JobOptions {
     let limits = Limits { soft: soft.map(Duration::from_secs), hard: hard.map(Duration::from_secs) };
@@ -14,7 +14,7 @@ fn limited(soft: Option<u64>, hard: Option<u64>, retries: u32) -> JobOptions {
 }
 
 /// Looks at the limits now, whenever the next look is due.
-fn look(driver: &mut Driver<crate::transport::in_memory::InMemoryLink>) {
+fn look(driver: &mut Driver<InMemoryLink>) {
     driver.timers.limits = Some(Instant::now());
     driver.turn();
 }
@@ -235,4 +235,55 @@ fn a_worker_that_went_on_meanwhile_is_left_alone() {
     look(&mut driver);
     assert!(driver.take_effects().end.is_empty() && !fakes[0].is_halted());
     assert_eq!(delivered(&job).len(), 4);
+}
+
+/// How long the driver waits before it looks at limits again.
+fn next_look(driver: &Driver<InMemoryLink>) -> Duration {
+    let next = driver.timers.limits.expect("it will look again");
+    next.saturating_duration_since(Instant::now())
+}
+
+/// A worker that runs a long item of a job with other limits, and has one behind it that may take five seconds.
+fn queued_behind(first: JobOptions) -> (Driver<InMemoryLink>, FakeWorker, JobKey) {
+    let (mut driver, mut fakes) = ready(1, Rules::default());
+    // Measured as short, so that chunks are queued.
+    numbers(&mut driver, 1, JobOptions::default());
+    echo_all(&mut driver, &fakes);
+    let (_, key) = numbers(&mut driver, 1, first);
+    numbers(&mut driver, 1, limited(None, Some(5), 0));
+    run(&fakes[0], 0, 1);
+    assert!(!fakes[0].is_empty(), "the other one is queued");
+    (driver, fakes.remove(0), key)
+}
+
+#[test]
+fn an_item_with_a_short_limit_is_looked_at_in_time_behind_one_with_a_long_limit() {
+    let (mut driver, _fake, _) = queued_behind(limited(None, Some(3600), 0));
+    look(&mut driver);
+    assert!(next_look(&driver) <= Duration::from_secs(5));
+}
+
+#[test]
+fn an_item_with_a_short_limit_is_looked_at_in_time_behind_one_that_may_finish() {
+    let deadline = Some(Instant::now() + Duration::from_secs(3600));
+    let extras = Extras { deadline, ..Extras::default() };
+    let first = JobOptions { extras: Some(Box::new(extras)), ..JobOptions::default() };
+    let (mut driver, _fake, key) = queued_behind(first);
+    assert!(driver.cancel(key, Rest::Finishes));
+    look(&mut driver);
+    assert!(next_look(&driver) <= Duration::from_secs(5));
+}
+
+#[test]
+fn a_worker_between_two_items_is_still_looked_at_for_one_that_is_to_end() {
+    let (mut driver, fakes) = ready(1, Rules::default());
+    numbers(&mut driver, 1, JobOptions::default());
+    echo_all(&mut driver, &fakes);
+    let (_, key) = numbers(&mut driver, 1, limited(None, Some(3600), 0));
+    numbers(&mut driver, 1, limited(None, Some(3600), 0));
+    // The worker has not begun either of them.
+    driver.cancel(key, Rest::IsEnded);
+    look(&mut driver);
+    assert!(next_look(&driver) <= CANCEL_GRACE);
+    let _ = fakes;
 }

@@ -19,7 +19,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,11 +100,14 @@ pub(crate) struct Driver<L> {
     gone: Vec<L>,
     jobs: Jobs,
     rule_list: Vec<Rule>,
-    rule_of: HashMap<TaskId, u32>,
+    rule_of: BTreeMap<TaskId, u32>,
     rules: Rules,
     phase: Phase,
     effects: Effects,
     chunks_sent: u64,
+    /// Frames with results that came in; and how many had by the last [`nudge`](Self::nudge).
+    answers: u64,
+    answers_at_nudge: u64,
     /// A worker could not be told to leave, because its ring was full.
     leave_again: bool,
     timers: Timers,
@@ -125,11 +128,13 @@ impl<L: Link> Driver<L> {
             gone: Vec::new(),
             jobs: Jobs::default(),
             rule_list: Vec::new(),
-            rule_of: HashMap::new(),
+            rule_of: BTreeMap::new(),
             rules,
             phase: Phase::Open,
             effects: Effects::default(),
             chunks_sent: 0,
+            answers: 0,
+            answers_at_nudge: 0,
             leave_again: false,
             timers: Timers::default(),
             any_was_ready: false,
@@ -158,7 +163,21 @@ impl<L: Link> Driver<L> {
 
     /// Open jobs, and whatever else needs somebody to drive.
     pub(crate) fn open_jobs(&self) -> usize {
-        self.jobs.len() + usize::from(self.leave_again || self.jobs.is_empty() && self.ends_workers())
+        let has_more =
+            self.leave_again || self.has_left_effects() || self.jobs.is_empty() && self.has_unanswered();
+        self.jobs.len() + usize::from(has_more)
+    }
+
+    /// Tells whether something waits for a thread that may run code of the user.
+    fn has_left_effects(&self) -> bool {
+        !self.effects.ask.is_empty() || !self.effects.done_with.is_empty()
+    }
+
+    /// Tells whether workers are still at items of jobs that are gone. They may need memory, or room for results, before
+    /// they can do what comes after, and the time of these items counts.
+    fn has_unanswered(&self) -> bool {
+        let mut workers = self.slots.iter().filter_map(Slot::get);
+        !matches!(self.phase, Phase::Ended(_)) && workers.any(|worker| !worker.in_flight.is_empty())
     }
 
     pub(crate) fn worker_pids(&self) -> Vec<u32> {
@@ -239,8 +258,8 @@ impl<L: Link> Driver<L> {
     }
 
     /// Takes a job out of the table.
-    fn remove_job(&mut self, key: JobKey) -> Option<OpenJob> {
-        let mut job = self.jobs.remove(key)?;
+    fn remove_job(&mut self, key: JobKey) -> Option<Arc<Job>> {
+        let job = self.jobs.get(key)?;
         if let Some(deadline) = job.deadline() {
             self.timers.clear_deadline(deadline, key);
         }
@@ -248,7 +267,7 @@ impl<L: Link> Driver<L> {
         if job.uses_shares {
             self.release_shares(key);
         }
-        Some(job)
+        self.jobs.remove(key)
     }
 
     /// Asks workers to skip what they have of a job and have not started.
@@ -275,7 +294,7 @@ impl<L: Link> Driver<L> {
         if job.is_over() {
             job.job.settle();
             if let Some(job) = self.remove_job(key) {
-                self.effects.notify.push(job.job);
+                self.effects.notify.push(job);
             }
             self.leave_if_done();
         } else if !self.effects.notify.last().is_some_and(|last| Arc::ptr_eq(last, &job.job)) {
@@ -321,12 +340,6 @@ impl<L: Link> Driver<L> {
         workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())
     }
 
-    /// Tells whether items of jobs that are gone run whose time counts.
-    fn ends_workers(&self) -> bool {
-        let mut workers = self.slots.iter().filter_map(Slot::get);
-        self.timers.limits.is_some() && workers.any(|worker| !worker.in_flight.is_empty())
-    }
-
     /// When a [`turn`](Self::turn) is due even if nothing comes in.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.timers.due()
@@ -364,6 +377,7 @@ impl<L: Link> Driver<L> {
         match header.kind() {
             Some(Kind::Done) => {
                 worker.watched = None;
+                self.answers += 1;
                 let held = worker.link.take_held();
                 let completed = worker.in_flight.complete(&header, is_skipped(&header, body))?;
                 self.settle(completed, &header, body, held);
@@ -465,10 +479,10 @@ impl<L: Link> Driver<L> {
         if matches!(self.phase, Phase::Ended(_)) {
             return;
         }
-        for mut job in self.jobs.drain() {
-            self.effects.done_with.extend(job.take_retry_if());
-            job.job.abort(error.clone());
-            self.effects.notify.push(job.job);
+        for key in self.jobs.keys() {
+            let Some(job) = self.remove_job(key) else { continue };
+            job.abort(error.clone());
+            self.effects.notify.push(job);
         }
         self.timers = Timers::default();
         self.phase = Phase::Ended(error);

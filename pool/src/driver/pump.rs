@@ -36,7 +36,7 @@ use crate::transport::stock::Stock;
 const REMINDER: Duration = Duration::from_millis(500);
 /// How often to look whether something is stuck.
 const GLANCE: Duration = Duration::from_millis(10);
-/// Where the leader never has to wait, it does after so many turns.
+/// Where the leader never has to wait, it looks at the clock after so many turns.
 const TURNS: u32 = 256;
 
 /// The driver and those who drive it.
@@ -82,6 +82,8 @@ struct Lead {
     spin: Spin,
     turns: u32,
     glanced: Instant,
+    /// When workers were called again last, or since when jobs have been open.
+    reminded: Option<Instant>,
 }
 
 struct Asks(Cell<bool>);
@@ -120,7 +122,12 @@ impl Pump {
             bell,
             commands,
             callbacks: Callbacks::default(),
-            lead: Mutex::new(Lead { spin: Spin::of_leader(may_spin), turns: 0, glanced: Instant::now() }),
+            lead: Mutex::new(Lead {
+                spin: Spin::of_leader(may_spin),
+                turns: 0,
+                glanced: Instant::now(),
+                reminded: None,
+            }),
             followers: Mutex::new(VecDeque::new()),
             follower_count: AtomicUsize::new(0),
             background_leads: AtomicBool::new(false),
@@ -175,8 +182,8 @@ impl Pump {
         let mut driver = lock(&self.driver);
         let due = driver.due();
         let result = change(&mut driver);
-        let open = driver.open_jobs();
         let mut effects = driver.take_effects();
+        let open = driver.open_jobs();
         // Before anybody can see that no job is open: jobs whose callers do not know yet are not over.
         if !effects.notify.is_empty() {
             self.unannounced.fetch_add(1, Ordering::SeqCst);
@@ -232,7 +239,9 @@ impl Pump {
         let done_with = std::mem::take(&mut effects.done_with);
         self.carry_out(&mut effects);
         if !effects.ask.is_empty() || !done_with.is_empty() {
-            lock(&self.driver).leave_to_user_threads(effects.ask, done_with);
+            let mut driver = lock(&self.driver);
+            driver.leave_to_user_threads(effects.ask, done_with);
+            self.open_jobs.store(driver.open_jobs(), Ordering::SeqCst);
         }
         self.bell.ring();
         self.look_after();
@@ -245,24 +254,29 @@ impl Pump {
 
     /// Leads until `done` or the deadline; tells whether it is done.
     fn drive(&self, lead: &mut Lead, done: &dyn Fn() -> bool, deadline: Option<Instant>) -> bool {
-        let mut reminded = None;
         loop {
             if done() {
+                if !self.has_open_jobs() {
+                    lead.reminded = None;
+                }
                 return true;
             }
             let (progress, mut effects) = self.change(Driver::turn);
             let news = self.carry_out(&mut effects);
+            let is_busy = self.ask(effects.ask) || progress || news;
             lead.turns = lead.turns.wrapping_add(1);
-            if (self.ask(effects.ask) || progress || news) && lead.turns % TURNS != 0 {
+            if is_busy && lead.turns % TURNS != 0 {
                 continue;
             }
             let start = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= start) {
                 return done();
             }
-            lead.spin.wait(|| done() || self.has_more_now(), || self.sleep(done, deadline));
-            if start.duration_since(*reminded.get_or_insert(start)) > REMINDER {
-                reminded = Some(start);
+            if !is_busy {
+                lead.spin.wait(|| done() || self.has_more_now(), || self.sleep(done, deadline));
+            }
+            if start.duration_since(*lead.reminded.get_or_insert(start)) > REMINDER {
+                lead.reminded = Some(start);
                 lock(&self.driver).nudge();
             }
             if start.saturating_duration_since(lead.glanced) > GLANCE {
@@ -413,7 +427,12 @@ impl Engine for Pump {
 
     fn demand(&self, key: JobKey, remaining: Option<usize>) -> Option<Demand> {
         self.check_caller().ok()?;
-        self.with_driver(|driver| driver.demand(key, remaining))
+        let demand = self.with_driver(|driver| driver.demand(key, remaining));
+        if demand.is_some() {
+            // The caller reads its input next, for as long as that takes.
+            self.look_after();
+        }
+        demand
     }
 
     fn push(&self, key: JobKey, block: Block) {

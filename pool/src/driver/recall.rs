@@ -151,18 +151,20 @@ impl<L: Link> Driver<L> {
     }
 
     /// Takes the chunk that is due back from workers that did not begin it from one nudge to the next, while another
-    /// one has nothing to do: they are stopped, or their processes get no CPU.
+    /// one has nothing to do or went on: they are stopped, or their processes get no CPU.
     ///
     /// That takes so long, and not [`PATIENCE`], because a worker may wake up late on a busy machine. All of them may, and
     /// then chunks would wander from one to the other and be run by none.
     pub(super) fn relieve_the_stopped(&mut self) {
-        let has_idle = self.has_idle();
+        // Calls that follow each other keep a worker busy that is idle in between.
+        let goes_on = self.has_idle() || self.answers != self.answers_at_nudge;
+        self.answers_at_nudge = self.answers;
         let mut taken = Vec::new();
         for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
             let begun = worker.link.running().chunk;
             let due = worker.in_flight.due().map(|due| due.number);
             let unbegun = due.filter(|number| (*number as u32).wrapping_sub(begun) as i32 > 0);
-            if let (Some(number), true) = (unbegun, has_idle && unbegun == worker.unbegun) {
+            if let (Some(number), true) = (unbegun, goes_on && unbegun == worker.unbegun) {
                 taken.extend(worker.take_front());
                 worker.watched = Some(Watched { number, done: 0, since: Instant::now(), gets_nothing: true });
             }

@@ -256,3 +256,22 @@ fn a_worker_that_has_no_room_to_be_told_to_leave_is_told_later() {
         driver.turn();
     }
 }
+
+#[test]
+fn what_a_stopped_worker_has_goes_to_one_that_is_never_idle_for_long() {
+    let (mut driver, fakes) = measured(2);
+    let (job, _) = numbers(&mut driver, 1, chunks_of(1));
+    let stopped = fakes.iter().position(|fake| !fake.is_empty()).expect("somebody has it");
+    let busy = &fakes[1 - stopped];
+    for _ in 0..2 {
+        // At every nudge it has something to do, but not the same.
+        numbers(&mut driver, 1, JobOptions::default());
+        driver.nudge();
+        echo_slowly(busy, &take(busy));
+        driver.turn();
+    }
+    echo_slowly(busy, &take(busy));
+    skip(&fakes[stopped], &take(&fakes[stopped]));
+    driver.turn();
+    assert_eq!(delivered(&job), echoed(0..1));
+}

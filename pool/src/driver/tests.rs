@@ -7,7 +7,7 @@ use super::*;
 use crate::body::{Batch, Items};
 use crate::exit::Exit;
 use crate::handshake::Complaint;
-use crate::job::Delivery;
+use crate::job::{Delivery, Rest};
 use crate::transport::in_memory::{FakeWorker, InMemoryLink, Received, link};
 
 const TASK: TaskId = TaskId::of("tests::echo");
@@ -235,8 +235,9 @@ fn a_dead_worker_loses_the_running_item_only() {
     fakes[0].commit(FakeWorker::done(&frame, 2), &[(Status::Ok, &[2])]);
     fakes[0].set_running(&frame, 3);
     let detached = driver.detach(0, &Exit::Signal(9).into());
-    let wants_another = Detached { wants_another: true, ..Detached::default() };
-    assert_eq!(detached, Detached { was_ready: true, was_used: true, any_was_ready: true, ..wants_another });
+    let expected = Detached { was_ready: true, was_used: true, any_was_ready: true, ..Detached::default() };
+    assert_eq!(detached, expected);
+    assert!(driver.wants_worker());
     let second = add_worker(&mut driver, 0);
     echo_all(&mut driver, &[second]);
     assert!(job.is_settled());
@@ -452,4 +453,26 @@ fn a_worker_is_rung_once_for_many_frames() {
     let before = fakes[0].rings();
     numbers(&mut driver, 100, chunks_of(1));
     assert!(fakes[0].rings() - before <= 1);
+}
+
+#[test]
+fn somebody_drives_until_what_a_dropped_call_left_running_is_answered() {
+    let (mut driver, fakes) = ready(1, Rules::default());
+    let (_, key) = numbers(&mut driver, 1, JobOptions::default());
+    assert!(driver.cancel(key, Rest::Finishes));
+    driver.close();
+    assert_eq!(driver.open_jobs(), 1);
+    let chunk = take(&fakes[0]);
+    fakes[0].echo(&chunk, 0, 1);
+    driver.turn();
+    assert_eq!(driver.open_jobs(), 0);
+}
+
+#[test]
+fn somebody_drives_until_what_only_users_threads_may_drop_is_dropped() {
+    let (mut driver, _fakes) = ready(1, Rules::default());
+    driver.leave_to_user_threads(Vec::new(), vec![RetryIf(Arc::new(|_| true))]);
+    assert_eq!(driver.open_jobs(), 1);
+    assert_eq!(driver.take_effects().done_with.len(), 1);
+    assert_eq!(driver.open_jobs(), 0);
 }

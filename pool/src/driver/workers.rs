@@ -98,8 +98,6 @@ pub(crate) struct Detached {
     pub(crate) any_was_ready: bool,
     /// What its initializer said against it, or what was wrong with what it sent.
     pub(crate) complaint: Option<Complaint>,
-    /// Another one is wanted in its place.
-    pub(crate) wants_another: bool,
 }
 
 impl<L: Link> Driver<L> {
@@ -158,7 +156,7 @@ impl<L: Link> Driver<L> {
         }
         self.end_if_refused();
         let Some(mut worker) = self.slots[place].worker.take() else {
-            return Detached { wants_another: self.wants_worker(), ..Detached::default() };
+            return Detached::default();
         };
         let complaint = worker.refusal.take().or_else(|| worker.corrupt.clone().map(Complaint::Told));
         let mut ended = ended.clone();
@@ -193,7 +191,6 @@ impl<L: Link> Driver<L> {
             was_used: worker.last_used > 0,
             any_was_ready: self.any_was_ready,
             complaint,
-            wants_another: self.wants_worker(),
         }
     }
 
@@ -270,10 +267,9 @@ impl<L: Link> Driver<L> {
 
     /// Tells a worker to exit once it has run its last item.
     pub(super) fn retire_if_spent(&mut self, place: usize) {
-        if let Some(worker) = &mut self.slots[place].worker {
-            if worker.quota == 0 && worker.state != State::Leaving {
-                self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
-            }
+        let is_spent = |worker: &Worker<L>| worker.quota == 0 && worker.state != State::Leaving;
+        if self.slots[place].get().is_some_and(is_spent) {
+            self.tell_to_leave(place);
         }
     }
 
@@ -289,25 +285,32 @@ impl<L: Link> Driver<L> {
     /// Once a closed pool has nothing left to do, its workers leave.
     pub(super) fn leave_if_done(&mut self) {
         if matches!(self.phase, Phase::Closed) && self.jobs.is_empty() {
-            for worker in self.slots.iter_mut().filter_map(|slot| slot.worker.as_mut()) {
-                if worker.state != State::Leaving {
-                    self.leave_again |= !Self::tell_to_leave(worker, self.rules.finalizer.as_ref());
+            for place in 0..self.slots.len() {
+                if self.slots[place].get().is_some_and(|worker| worker.state != State::Leaving) {
+                    self.tell_to_leave(place);
                 }
             }
             self.effects.wake_supervisor = true;
         }
     }
 
-    /// False if there is no room to say so; then the worker gets nothing more, and it is tried again.
-    fn tell_to_leave(worker: &mut Worker<L>, finalizer: Option<&Once>) -> bool {
-        let (header, body) = frame(Kind::Exit, finalizer);
+    /// If there is no room to say so the worker gets nothing more, and it is tried again.
+    fn tell_to_leave(&mut self, place: usize) {
+        let Some(worker) = &mut self.slots[place].worker else { return };
+        let (header, body) = frame(Kind::Exit, self.rules.finalizer.as_ref());
         worker.quota = 0;
-        if !matches!(worker.link.try_send(header, body), Ok(Some(_))) {
-            return false;
+        match worker.link.try_send(header, body) {
+            Ok(Some(_)) => {
+                worker.state = State::Leaving;
+                // Nothing more is sent to it, and nobody looks after it any more: it is woken even if it says that it is awake.
+                worker.link.nudge();
+            }
+            Ok(None) => self.leave_again = true,
+            Err(error) => {
+                let reason = format!("no shared memory for the finalizer's arguments: {error}");
+                self.give_worker_up(place, reason);
+            }
         }
-        worker.state = State::Leaving;
-        worker.link.ring();
-        true
     }
 }
 

@@ -212,6 +212,8 @@ impl<'p> Options<'p> {
                 Fed::Failed(index, error) => engine.fail_item(key, index, error),
                 Fed::End => break,
             }
+            // What is read next may take as long as it likes.
+            self.pump.look_after();
         }
         std::mem::forget(guard);
         engine.finish_input(key);

@@ -11,6 +11,7 @@ crate::cases![
     items_of_a_stopped_worker_wait_and_no_others,
     chunks_queued_at_a_stopped_worker_run_elsewhere,
     an_idle_worker_that_is_stopped_holds_up_nothing,
+    an_idle_worker_that_is_stopped_holds_up_nothing_while_others_call,
     a_worker_that_is_killed_while_it_is_stopped_is_replaced,
     a_stopped_zygote_holds_up_no_job,
 ];
@@ -108,6 +109,23 @@ fn an_idle_worker_that_is_stopped_holds_up_nothing(method: StartMethod) {
             handles.into_iter().map(AsyncResult::get).collect::<pool::Result<Vec<_>>>().unwrap(),
             squares(100)
         );
+    }
+    follow(&pool);
+}
+
+fn an_idle_worker_that_is_stopped_holds_up_nothing_while_others_call(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
+    for pid in pool.worker_pids() {
+        stop(pid);
+        let resumes = Resumes(pid);
+        let handles: Vec<_> = (0..100).map(|n| pool.apply_async(tasks::square, (n,))).collect();
+        // Nobody waits for as long as a stopped worker is given to go on.
+        wait_until("even the one that it was given is done", || {
+            assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+            handles.iter().all(AsyncResult::ready)
+        });
+        drop(resumes);
     }
     follow(&pool);
 }
