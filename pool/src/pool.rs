@@ -140,8 +140,8 @@ impl Pool {
     /// Runs a task on every input and returns the outputs in input order.
     ///
     /// Inputs are cut into chunks; see [`Options::chunk_size`] for the rule. They are read as workers have room for
-    /// them. Every input is run; if some fail, the error of the lowest index is returned. Blocks the calling
-    /// thread, which drives the pool meanwhile.
+    /// them, some at a time; input that comes slowly is handed on within about a millisecond. Every input is run; if some
+    /// fail, the error of the lowest index is returned. Blocks the calling thread, which drives the pool meanwhile.
     ///
     /// # Errors
     ///
@@ -202,7 +202,8 @@ impl Pool {
     /// Runs a task on every input and yields the outputs in input order, one `Result` per item.
     ///
     /// Inputs are read and run ahead of the consumer by a bounded number of items, so they may be infinite; see
-    /// [`Options::window`]. Nothing is read before the first `next`.
+    /// [`Options::window`]. Nothing is read before the first `next`. Some inputs are read before the first of them is handed
+    /// on, so the iterator must not wait for what comes of an input that it has just yielded.
     ///
     /// # Examples
     ///

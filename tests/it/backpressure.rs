@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use pool::{Pool, StartMethod, pool_task};
+use pool::{Error, Pool, StartMethod, pool_task};
 
-use crate::support::{Gate, Log, ask_until, note, peak_bytes, reset_peak, resident_bytes, start, tasks};
+use crate::support::{
+    Gate, Log, ask_until, note, peak_bytes, processes, reset_peak, resident_bytes, start, tasks, wait_until,
+};
 
 crate::cases![
     input_is_not_read_while_every_window_is_full,
@@ -14,6 +16,8 @@ crate::cases![
     a_slow_consumer_holds_up_the_input,
     map_does_not_read_far_ahead_of_the_workers,
     map_async_of_nothing_starts_before_all_is_read,
+    what_was_read_slowly_does_not_wait_for_the_rest_of_its_chunk,
+    somebody_looks_after_items_while_the_next_one_is_read,
     large_inputs_are_held_one_by_one,
     large_results_of_a_slow_consumer_are_bounded,
 ];
@@ -145,4 +149,65 @@ fn large_results_of_a_slow_consumer_are_bounded(method: StartMethod) {
     let held = peak_bytes().saturating_sub(before);
     println!("200 results of {} MiB: held {} MiB", SIZE >> 20, held >> 20);
     assert!(held < 300 << 20, "{held} bytes were held");
+}
+
+/// Notes its process, and does not end.
+#[pool_task]
+fn stuck(log: &str, _n: u64) {
+    note(log, std::process::id());
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// Two items, of which the second is there when the first one's worker was ended.
+fn first_and_then_the_other(log: &Log) -> impl Iterator<Item = (&str, u64)> {
+    (0..2)
+        .inspect(move |n| {
+            if *n == 1 {
+                log.wait_for(1);
+                let pid = log.sorted()[0] as u32;
+                wait_until("the first item's time is over", || !processes::is_alive(pid));
+            }
+        })
+        .map(move |n| (log.path(), n))
+}
+
+fn somebody_looks_after_items_while_the_next_one_is_read(method: StartMethod) {
+    let pool = start(method, 2);
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    let options = pool.options().timeout(Duration::from_millis(200));
+    for round in 0..2 {
+        // For so long that every thread of an idle pool sleeps until it is called.
+        std::thread::sleep(Duration::from_millis(500));
+        let log = Log::new();
+        let items = first_and_then_the_other(&log);
+        let result = match round {
+            0 => options.starmap(stuck, items),
+            _ => options.istarmap(stuck, items).collect(),
+        };
+        assert!(matches!(result, Err(Error::TimedOut { index: 0, .. })), "{result:?}");
+    }
+}
+
+/// Twenty items that come slowly; the eleventh comes only when one of them has run.
+fn slowly(log: &Log) -> impl Iterator<Item = (&str, u64)> {
+    (0..20).map(move |n| {
+        std::thread::sleep(Duration::from_millis(3));
+        if n == 10 {
+            log.wait_for(1);
+        }
+        (log.path(), n)
+    })
+}
+
+fn what_was_read_slowly_does_not_wait_for_the_rest_of_its_chunk(method: StartMethod) {
+    let pool = start(method, 2);
+    // Measured as short, so that many go together.
+    let log = Log::new();
+    assert_eq!(pool.starmap(tasks::noted, (0..1000).map(|n| (log.path(), n))).unwrap().len(), 1000);
+    for size in [None, Some(1), Some(100)] {
+        let options = size.map_or(pool.options(), |size| pool.options().chunk_size(size));
+        assert_eq!(options.starmap(tasks::noted, slowly(&Log::new())).unwrap().len(), 20);
+        assert_eq!(options.istarmap(tasks::noted, slowly(&Log::new())).count(), 20);
+        assert_eq!(options.starmap_async(tasks::noted, slowly(&Log::new())).get().unwrap().len(), 20);
+    }
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 use crate::body::Batch;
 use crate::codec::{CodecError, Writer};
@@ -12,6 +13,9 @@ use crate::job::block::Block;
 use crate::share::sending::{self, Encoding, Used};
 use crate::task::Task;
 use crate::transport::stock::{Draft, Loan, Stock};
+
+/// What was read in that time goes to the workers, however little it is: they may have nothing to do.
+const SLOW: Duration = Duration::from_millis(1);
 
 /// What comes next of a job's input.
 #[derive(Debug)]
@@ -85,11 +89,12 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
         }
     }
 
-    /// Reads and encodes items until there are enough, one is large or fails or there are no more. Panics of what the user
+    /// Reads and encodes items until there are enough, they come slowly, one is large or fails or there are no more. Panics of what the user
     /// wrote go through: one guard for all items costs less than one for each.
     fn fill(&mut self, demand: Demand, encoding: &Encoding) -> Result<(), CodecError> {
         let stock = self.stock.clone();
         let mut draft = stock.draft();
+        let start = Instant::now();
         while (self.batch.count() as usize) < demand.items && self.batch.size() < demand.bytes {
             let Some(item) = self.items.next() else {
                 self.ended = true;
@@ -105,6 +110,9 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
                 break;
             }
             self.next += 1;
+            if self.batch.count().is_power_of_two() && start.elapsed() > SLOW {
+                break;
+            }
         }
         Ok(())
     }
