@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pool::{Error, StartMethod};
 
-use crate::support::{Gate, Log, comes_true, processes, start, tasks};
+use crate::support::{Gate, Log, leaves_no_process, panic_of, start, tasks};
 
 crate::cases![
     ends_open_handles_with_terminated,
@@ -45,31 +45,29 @@ fn ends_busy_workers(method: StartMethod) {
     let log = Log::new();
     let _busy = [0; 2].map(|_| pool.apply_async(tasks::linger, (log.path(),)));
     log.wait_for(2);
-    drop(pool);
-    assert!(processes::children().is_empty());
+    leaves_no_process(|| drop(pool));
 }
 
 fn an_unused_pool_leaves_nothing(method: StartMethod) {
-    drop(start(method, 2));
-    assert!(processes::children().is_empty());
+    leaves_no_process(|| drop(start(method, 2)));
 }
 
 fn unwinding_drops_the_pool_like_anything_else(method: StartMethod) {
-    let message = crate::support::panic_of(|| {
-        let pool = start(method, 2);
-        for result in pool.imap(tasks::square, 0..) {
-            assert!(result.unwrap() < 1000, "enough");
-        }
+    leaves_no_process(|| {
+        let message = panic_of(|| {
+            let pool = start(method, 2);
+            for result in pool.imap(tasks::square, 0..) {
+                assert!(result.unwrap() < 1000, "enough");
+            }
+        });
+        assert_eq!(message, "enough");
     });
-    assert_eq!(message, "enough");
-    assert!(processes::children().is_empty());
 }
 
 fn on_another_thread_leaves_nothing(method: StartMethod) {
     let pool = start(method, 2);
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-    std::thread::spawn(move || drop(pool)).join().unwrap();
-    assert!(processes::children().is_empty());
+    leaves_no_process(|| std::thread::spawn(move || drop(pool)).join().unwrap());
 }
 
 fn after_close_does_not_wait_for_queued_work(method: StartMethod) {
@@ -83,8 +81,7 @@ fn after_close_does_not_wait_for_queued_work(method: StartMethod) {
 
 fn right_after_build_leaves_nothing(method: StartMethod) {
     for workers in [1, 2, 3, 8] {
-        drop(start(method, workers));
-        assert!(comes_true(std::time::Duration::ZERO, || processes::children().is_empty()));
+        leaves_no_process(|| drop(start(method, workers)));
     }
 }
 

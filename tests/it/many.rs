@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use pool::{Error, Pool, StartMethod};
 
 use crate::support::census::Census;
-use crate::support::{Random, processes, start, tasks, wait_until};
+use crate::support::{Random, leaves_no_process, processes, start, tasks, wait_until};
 
 crate::cases![
     twenty_threads_share_one_pool,
@@ -69,19 +69,18 @@ fn twenty_threads_make_and_drop_a_pool_each(method: StartMethod) {
         return;
     }
     let barrier = Barrier::new(20);
-    std::thread::scope(|scope| {
-        for thread in 0..20 {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                for _ in 0..2 {
-                    let pool = start(method, 1 + thread % 2);
-                    assert_eq!(pool.map(tasks::square, 0..10).unwrap().len(), 10);
-                }
-            });
+    let make_and_drop = |workers| {
+        barrier.wait();
+        for _ in 0..2 {
+            let pool = start(method, workers);
+            assert_eq!(pool.map(tasks::square, 0..10).unwrap().len(), 10);
         }
+    };
+    leaves_no_process(|| {
+        std::thread::scope(|scope| {
+            (0..20).for_each(|thread| drop(scope.spawn(move || make_and_drop(1 + thread % 2))));
+        });
     });
-    assert!(processes::children().is_empty());
 }
 
 fn two_hundred_workers_work(method: StartMethod) {

@@ -48,6 +48,19 @@ pub fn comes_true(patience: Duration, mut condition: impl FnMut() -> bool) -> bo
     true
 }
 
+/// Has pools dropped, and sees to it that none of their processes stays. On a busy machine drop may lose its patience
+/// and leave the rest to the pool's threads; if it returned sooner, nothing is left.
+#[track_caller]
+pub fn leaves_no_process(drops: impl FnOnce()) {
+    const PATIENCE_OF_DROP: Duration = Duration::from_secs(2);
+    let start = Instant::now();
+    drops();
+    let took = start.elapsed();
+    let children = processes::children();
+    assert!(children.is_empty() || took >= PATIENCE_OF_DROP, "{children:?} are left after {took:?}");
+    wait_until("no process is left", || processes::children().is_empty());
+}
+
 /// Waits for a condition while it keeps asking a lazy call, whose workers are held up, for its next result: nobody
 /// else reads its input.
 #[track_caller]

@@ -14,6 +14,8 @@ use super::{PATIENCE, comes_true, wait_until};
 pub fn scratch_path(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let directory = std::env::var_os(SCRATCH).map_or_else(std::env::temp_dir, PathBuf::from);
+    // Processes tell of their directory by the path without links.
+    let directory = fs::canonicalize(&directory).unwrap_or(directory);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     directory.join(format!("{}-{number}-{name}", std::process::id()))
 }
