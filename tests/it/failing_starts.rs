@@ -46,7 +46,8 @@ fn a_later_failure_is_tried_again_while_the_others_work(method: StartMethod) {
         let [gone, stays] = pool.worker_pids()[..] else { panic!("two workers") };
         processes::kill(gone);
         wait_until("the next worker was tried", || log.count() > 2);
-        assert_eq!(pool.apply(tasks::own_pid, ()).unwrap(), stays);
+        let pid = pool.apply(tasks::own_pid, ()).unwrap();
+        assert!(pid == stays || log.count() == 7, "{pid} ran it, after {} starts", log.count());
         wait_until("there are two workers that work", || {
             let pids = pool.worker_pids();
             log.count() == 7 && pids.len() == 2 && pids.contains(&stays) && !pids.contains(&gone)
@@ -113,7 +114,7 @@ fn an_initializer_that_hangs_is_the_error_of_every_call(method: StartMethod) {
 fn an_initializer_that_hangs_later_is_killed_and_tried_again(method: StartMethod) {
     let log = Log::new();
     // Long enough that a worker which does not hang gets ready on a busy machine.
-    let builder = Pool::builder().start_method(method).workers(2).start_timeout(Duration::from_secs(3));
+    let builder = Pool::builder().start_method(method).workers(2).start_timeout(Duration::from_secs(10));
     let pool = builder.initializer(fails_from_to, (log.path(), "hang", 3, 3)).build().unwrap();
     log.wait_for(2);
     assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
@@ -155,7 +156,7 @@ fn a_limit_beyond_the_end_of_time_is_none(method: StartMethod) {
 fn bears_the_seed_of_death(log: &str) {
     note(log, std::process::id());
     std::thread::spawn(|| {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(20));
         end_process("kill");
     });
 }
@@ -165,6 +166,6 @@ fn idle_workers_that_keep_dying_make_no_storm_of_processes(method: StartMethod) 
     let builder = Pool::builder().start_method(method).workers(1);
     let pool = builder.initializer(bears_the_seed_of_death, (log.path(),)).build().unwrap();
     log.wait_for(4);
-    assert!(!comes_true(Duration::from_millis(300), || log.count() > 12), "{} starts", log.count());
+    assert!(!comes_true(Duration::from_millis(1000), || log.count() > 12), "{} starts", log.count());
     drop(pool);
 }

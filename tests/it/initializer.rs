@@ -13,6 +13,7 @@ crate::cases![
     runs_once_in_every_worker_before_its_first_item,
     runs_again_in_replaced_workers,
     failing_always_is_the_error_of_every_call,
+    being_killed_always_is_the_error_of_every_call,
     failing_starts_no_storm_of_processes,
     failing_in_a_replaced_worker_ends_the_pool,
     dying_once_is_forgiven,
@@ -93,24 +94,33 @@ fn is_initializer_error(error: Option<Error>) {
 }
 
 fn failing_always_is_the_error_of_every_call(method: StartMethod) {
-    for how in ["panic", "exit", "kill", "abort"] {
-        let log = Log::new();
-        let builder = Pool::builder().start_method(method).workers(2).initializer(fails, (log.path(), how));
-        let pool = builder.build().unwrap();
-        let early = pool.apply_async(tasks::square, (3,));
-        let many = pool.map_async(tasks::square, 0..100);
-        is_initializer_error(pool.apply(tasks::square, (3,)).err());
-        is_initializer_error(early.get().err());
-        is_initializer_error(many.get().err());
-        is_initializer_error(pool.apply_async(tasks::square, (3,)).get().err());
-        is_initializer_error(pool.map(tasks::square, 0..3).err());
-        is_initializer_error(pool.map_async(tasks::square, 0..3).get().err());
-        is_initializer_error(pool.imap(tasks::square, 0..3).next().unwrap().err());
-        is_initializer_error(pool.imap_unordered(tasks::square, 0..3).next().unwrap().err());
-        is_initializer_error(pool.starmap(tasks::add, [(1, 2)]).err());
-        pool.close();
-        is_initializer_error(pool.join().err());
+    for how in ["panic", "exit", "abort"] {
+        every_call_has_its_error(method, 2, how);
     }
+}
+
+fn being_killed_always_is_the_error_of_every_call(method: StartMethod) {
+    // Somebody else may have killed them, so a hundred in a row are tried.
+    every_call_has_its_error(method, 1, "kill");
+}
+
+fn every_call_has_its_error(method: StartMethod, workers: usize, how: &str) {
+    let log = Log::new();
+    let builder = Pool::builder().start_method(method).workers(workers).initializer(fails, (log.path(), how));
+    let pool = builder.build().unwrap();
+    let early = pool.apply_async(tasks::square, (3,));
+    let many = pool.map_async(tasks::square, 0..100);
+    is_initializer_error(pool.apply(tasks::square, (3,)).err());
+    is_initializer_error(early.get().err());
+    is_initializer_error(many.get().err());
+    is_initializer_error(pool.apply_async(tasks::square, (3,)).get().err());
+    is_initializer_error(pool.map(tasks::square, 0..3).err());
+    is_initializer_error(pool.map_async(tasks::square, 0..3).get().err());
+    is_initializer_error(pool.imap(tasks::square, 0..3).next().unwrap().err());
+    is_initializer_error(pool.imap_unordered(tasks::square, 0..3).next().unwrap().err());
+    is_initializer_error(pool.starmap(tasks::add, [(1, 2)]).err());
+    pool.close();
+    is_initializer_error(pool.join().err());
 }
 
 fn failing_starts_no_storm_of_processes(method: StartMethod) {
@@ -209,7 +219,9 @@ fn finalizer_runs_when_a_worker_has_run_its_share(method: StartMethod) {
     let log = Log::new();
     let builder = Pool::builder().start_method(method).workers(1).finalizer(leaves, (log.path(),));
     let pool = builder.max_tasks_per_worker(3).build().unwrap();
-    let ran: BTreeSet<String> = pool.map(tasks::pid_for, 0..9).unwrap().iter().map(u32::to_string).collect();
+    // A chunk is a worker's share, so none waits behind another and may be taken back.
+    let pids = pool.options().chunk_size(3).map(tasks::pid_for, 0..9).unwrap();
+    let ran: BTreeSet<String> = pids.iter().map(u32::to_string).collect();
     assert_eq!(ran.len(), 3);
     log.wait_for(3);
     assert_eq!(distinct(&log), ran);

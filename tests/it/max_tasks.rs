@@ -31,9 +31,15 @@ fn items_are_counted_not_chunks(method: StartMethod) {
     for size in [1, 2, 3, 10, 100] {
         let pool = limited(method, 1, 3);
         let pids = pool.options().chunk_size(size).map(tasks::pid_for, 0..10).unwrap();
+        assert_eq!(pids.len(), 10, "chunk size {size}");
         let mut counts = runs(&pids);
         counts.sort_unstable();
-        assert_eq!(counts, [1, 3, 3, 3], "chunk size {size}");
+        if size < 3 {
+            // A chunk that waits at a worker may be taken back for another one.
+            assert!(counts.iter().all(|items| *items <= 3), "chunk size {size}: {counts:?}");
+        } else {
+            assert_eq!(counts, [1, 3, 3, 3], "chunk size {size}");
+        }
     }
 }
 
