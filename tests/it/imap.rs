@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pool::{Error, Result, StartMethod};
 
-use crate::support::{Gate, Log, PATIENCE, ask_until, comes_true, start, tasks, wait_until};
+use crate::support::{Gate, Log, PATIENCE, ask_until, start, tasks, wait_until};
 
 crate::cases![
     infinite_input_works,
@@ -262,5 +262,5 @@ fn many_threads_have_one_each(method: StartMethod) {
             done.count() == 4
         });
     });
-    assert!(comes_true(PATIENCE, || results.next().is_some()));
+    assert!(results.next_timeout(PATIENCE).unwrap().unwrap().is_ok());
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pool::{Error, Exit, ExitReport, Limit, Pool, PoolBuilder, Shared, StartMethod, pool_task};
-use rustix::process::{Pid, Resource, getpriority_process, getrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getpriority_process, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CpuSet, sched_getaffinity};
 
 use crate::support::report::scratch_path;
@@ -74,14 +74,14 @@ fn they_are_in_force_before_the_initializer_and_in_replaced_workers(method: Star
         .initializer(notes_limits, (log.path(),))
         .address_space_limit(SPACE)
         .cpu_time_limit(Duration::from_millis(99_001))
-        .nice(7)
+        .nice(19)
         .current_dir("/")
         .env("IT_SET", "yes")
         .max_tasks_per_worker(2)
         .build()
         .unwrap();
     let expected = "Rlimit { current: Some(4294967296), maximum: Some(4294967296) } \
-                    Rlimit { current: Some(100), maximum: Some(101) } 7 / Some(\"yes\")";
+                    Rlimit { current: Some(100), maximum: Some(101) } 19 / Some(\"yes\")";
     assert_eq!(pool.apply(limits, ()).unwrap(), expected);
     assert!(pool.apply(tasks::die, ("kill",)).is_err());
     // The second one of these is the last of its worker.
@@ -348,6 +348,7 @@ fn a_nice_value_without_the_right_to_it_is_an_error(method: StartMethod) {
 
 /// From now on this process, and what it makes or executes, may not lower its nice value.
 fn give_up_the_right_to_be_favoured() {
+    setrlimit(Resource::Nice, Rlimit { current: Some(0), maximum: Some(0) }).unwrap();
     let right = CapabilitySet::SYS_NICE;
     let mut rights = rustix::thread::capabilities(None).unwrap();
     if rights.effective.contains(right) {

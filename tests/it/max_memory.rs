@@ -31,6 +31,8 @@ fn limited(method: StartMethod, workers: usize, bytes: u64) -> Pool {
 fn leaks(log: &str, n: u64) -> u32 {
     std::mem::forget(std::hint::black_box(vec![1u8; 10 << 20]));
     note(log, n);
+    // A worker looks once a millisecond at most.
+    std::thread::sleep(Duration::from_millis(2));
     std::process::id()
 }
 
@@ -128,7 +130,7 @@ fn a_job_is_cancelled_while_workers_are_replaced(method: StartMethod) {
     let pool = limited(method, 2, 1);
     for _ in 0..3 {
         let log = Log::new();
-        let items = (0..1000).map(|n| (log.path(), n));
+        let items = (0..20_000).map(|n| (log.path(), n));
         let handle = pool.options().chunk_size(100).starmap_async(tasks::noted, items);
         log.wait_for(3);
         assert!(handle.cancel());
@@ -143,7 +145,11 @@ fn every_item_ends_once_while_workers_are_replaced_and_killed(method: StartMetho
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut random = Random::new();
-            while !is_over.load(Ordering::SeqCst) {
+            // So few that the pool does not give up, and that this ends though the other thread panics.
+            for _ in 0..150 {
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
                 std::thread::sleep(Duration::from_micros(500 + random.below(20_000) as u64));
                 let pids = pool.worker_pids();
                 if !pids.is_empty() {

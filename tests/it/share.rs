@@ -315,8 +315,8 @@ fn chunks_that_go_to_another_worker_find_it_there(method: StartMethod) {
 
 fn the_last_handle_takes_it_along_everywhere(method: StartMethod) {
     let pool = start(method, 2);
-    let log = Log::new();
     for _ in 0..3 {
+        let log = Log::new();
         let numbers: Shared<[f64]> = pool.share(vec![1.0; 100_000]).unwrap();
         let witness = Witness::share(&pool, &log, 1);
         let pids = pool.worker_pids();

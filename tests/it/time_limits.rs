@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pool::{Error, StartMethod, TimeLimit};
 use rustix::process::Signal;
 
-use crate::support::{Gate, Log, ask_until, limited, processes, start, tasks, wait_until};
+use crate::support::{Gate, Log, PATIENCE, ask_until, limited, processes, start, tasks, wait_until};
 
 crate::cases![
     only_the_item_that_runs_too_long_is_timed_out,
@@ -77,9 +77,9 @@ fn the_rest_of_its_chunk_runs_elsewhere_and_nothing_runs_twice(method: StartMeth
 fn time_counts_from_the_start_of_the_item_and_not_from_queueing(method: StartMethod) {
     let pool = start(method, 1);
     // Together they take longer than the limit of each.
-    let options = pool.options().timeout(Duration::from_secs(2));
+    let options = pool.options().timeout(Duration::from_secs(5));
     for size in [1, 30] {
-        assert_eq!(options.clone().chunk_size(size).map(limited::sleep, [100; 30]).unwrap().len(), 30);
+        assert_eq!(options.clone().chunk_size(size).map(limited::sleep, [200; 30]).unwrap().len(), 30);
     }
 }
 
@@ -96,7 +96,7 @@ fn what_the_task_started_ends_with_its_worker(method: StartMethod) {
     let pool = start(method, 1);
     let log = Log::new();
     let error =
-        pool.options().timeout(20 * SHORT).apply(limited::start_child_and_hang, (log.path(),)).unwrap_err();
+        pool.options().timeout(50 * SHORT).apply(limited::start_child_and_hang, (log.path(),)).unwrap_err();
     assert_eq!(timed_out(&error), 0);
     let child: u32 = log.lines()[0].parse().unwrap();
     wait_until("the child is gone", || !processes::is_alive(child));
@@ -130,7 +130,8 @@ fn a_task_learns_that_it_should_end(method: StartMethod) {
     let pool = start(method, 1);
     assert!(!pool::interrupted());
     let told = pool.options().soft_timeout(SHORT).timeout(LONG).apply(limited::until_interrupted, ());
-    assert!(told.unwrap() >= 100, "milliseconds");
+    // Its own clock starts a little later than the one that counts.
+    assert!(told.unwrap() >= 50, "milliseconds");
 }
 
 fn an_item_that_ends_in_time_after_being_told_has_its_result(method: StartMethod) {
@@ -143,7 +144,7 @@ fn an_item_that_ends_in_time_after_being_told_has_its_result(method: StartMethod
 
 fn the_soft_limit_concerns_one_item_only(method: StartMethod) {
     let pool = start(method, 1);
-    let options = pool.options().chunk_size(3).soft_timeout(SHORT);
+    let options = pool.options().chunk_size(3).soft_timeout(5 * SHORT);
     // Each item tells whether it was interrupted at its start.
     assert_eq!(options.map(limited::interrupted_at_start, [true, false, true]).unwrap(), [false; 3]);
 }
@@ -215,7 +216,8 @@ fn a_deadline_that_is_past_ends_the_job_at_once(method: StartMethod) {
 
 fn a_lazy_call_yields_what_was_done_before_the_deadline(method: StartMethod) {
     let pool = start(method, 2);
-    let far = pool.options().chunk_size(1).deadline(Instant::now() + Duration::from_secs(2));
+    all_workers_are_back(&pool);
+    let far = pool.options().chunk_size(1).deadline(Instant::now() + Duration::from_secs(5));
     let results: Vec<_> = far.imap(limited::sleep, [0, 0, 60_000, 60_000]).collect();
     assert!(matches!(results[..], [Ok(_), Ok(_), Err(Error::TimedOut { index: 2, .. })]), "{results:?}");
 }
@@ -250,12 +252,15 @@ fn cancel_leaves_other_jobs_alone(method: StartMethod) {
 
 fn cancel_lets_a_task_end_by_itself_that_asks(method: StartMethod) {
     let pool = start(method, 1);
-    let (log, pids) = (Log::new(), pool.worker_pids());
-    let asking = pool.apply_async(limited::noted_until_interrupted, (log.path(),));
-    wait_until("it runs", || log.count() == 1);
-    assert!(asking.cancel());
-    wait_until("it ended", || log.count() == 2 || pool.worker_pids() != pids);
-    all_workers_are_back(&pool);
+    // It has some milliseconds, which may pass before it is its turn on a busy machine.
+    wait_until("one ends by itself", || {
+        let log = Log::new();
+        let asking = pool.apply_async(limited::noted_until_interrupted, (log.path(),));
+        wait_until("it runs", || log.count() == 1);
+        assert!(asking.cancel());
+        all_workers_are_back(&pool);
+        log.count() == 2
+    });
 }
 
 fn dropping_a_lazy_call_leaves_its_running_items_alone(method: StartMethod) {
@@ -273,13 +278,15 @@ fn dropping_a_lazy_call_leaves_its_running_items_alone(method: StartMethod) {
 
 fn running_items_of_a_dropped_lazy_call_still_have_its_deadline(method: StartMethod) {
     let pool = start(method, 2);
-    let mut naps =
-        pool.options().chunk_size(1).deadline(Instant::now() + 10 * SHORT).imap(limited::sleep, [600_000; 2]);
-    assert!(naps.next_timeout(3 * SHORT).is_none(), "they run");
+    let (log, gate) = (Log::new(), Gate::new());
+    all_workers_are_back(&pool);
+    let options = pool.options().chunk_size(1).deadline(Instant::now() + 30 * SHORT);
+    let mut naps = options.istarmap(limited::pid_gated, [1, 2].map(|n| (log.path(), gate.path(), n)));
+    ask_until(&mut naps, "both run", || log.count() == 2);
     drop(naps);
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
     pool.close();
-    pool.join().unwrap();
+    assert!(matches!(pool.join_timeout(PATIENCE), Some(Ok(()))));
 }
 
 fn limits_that_make_no_sense_are_refused(method: StartMethod) {
