@@ -51,22 +51,18 @@ fn a_program_inherits_no_descriptor_of_the_pool_once_helper_and_workers_were_rep
     let before = inherited();
     let pool = start(method, 3);
     for _ in 0..3 {
-        let (old, mut helper) = (pool.worker_pids(), None);
-        wait_until("the helpers are there", || {
-            let zygotes = processes::zygotes();
-            helper = zygotes.first().copied();
-            !zygotes.iter().any(|pid| old.contains(pid))
-                && match method {
-                    StartMethod::Spawn => zygotes.is_empty(),
-                    // Two at once would be the end of `Fork`.
-                    StartMethod::Fork => zygotes.len() == 2,
-                    _ => zygotes.len() == 1,
-                }
+        let mut helpers = None;
+        wait_until("workers and helpers are there", || {
+            helpers = processes::zygotes_of(&pool, method);
+            helpers.is_some()
         });
+        let helper = helpers.unwrap_or_default().first().copied();
+        assert_eq!(helper.is_none(), method == StartMethod::Spawn);
         if let Some(helper) = helper {
             processes::kill(helper);
             wait_until("it is collected", || processes::state(helper).is_none());
         }
+        let old = pool.worker_pids();
         old.iter().for_each(|pid| processes::kill(*pid));
         wait_until("other workers are there", || {
             let pids = pool.worker_pids();

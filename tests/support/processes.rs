@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use pool::{Pool, StartMethod};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 
 /// All process ids.
 fn all() -> impl Iterator<Item = u32> {
@@ -38,6 +39,27 @@ pub fn name(pid: u32) -> String {
 /// The helper process of a pool of this process.
 pub fn zygotes() -> Vec<u32> {
     children().into_iter().filter(|pid| is_alive(*pid) && name(*pid) == "pool-zygote").collect()
+}
+
+/// The zygotes of the only pool of this process, once its workers are all there and what looks like a zygote is one: a
+/// worker that was just made has the name as well, and a zygote that its pool does not know yet leads no group.
+pub fn zygotes_of(pool: &Pool, method: StartMethod) -> Option<Vec<u32>> {
+    let found = zygotes();
+    // Asked afterwards, so that a worker that was seen above is among them.
+    let workers = pool.worker_pids();
+    let is_whole = match method {
+        StartMethod::Spawn => found.is_empty(),
+        // Two that end at once would be the end of `Fork`, so the one that is left must have made its spare.
+        StartMethod::Fork => found.len() == 2,
+        _ => found.len() <= 1,
+    };
+    let are_zygotes = found.iter().all(|pid| leads_its_group(*pid) && !workers.contains(pid));
+    (is_whole && are_zygotes && workers.len() == pool.worker_count()).then_some(found)
+}
+
+fn leads_its_group(pid: u32) -> bool {
+    let pid = Pid::from_raw(pid as i32);
+    getpgid(pid).ok() == pid
 }
 
 /// The processes with this mark, `NAME=value`, in their environment that have not ended.
@@ -80,4 +102,9 @@ pub fn signal_group(pid: u32, signal: Signal) {
 /// Ends a process with SIGKILL.
 pub fn kill(pid: u32) {
     signal(pid, Signal::KILL);
+}
+
+/// Tells whether a process is stopped.
+pub fn is_stopped(pid: u32) -> bool {
+    state(pid).is_some_and(|(state, _)| state == 'T')
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pool::{Exit, Pool, StartMethod, pool_task};
+use rustix::process::Signal;
 
 use super::{Over, Scene, follow, lost, row, squares};
 use crate::support::{Log, Random, note, processes, start, tasks, wait_until};
@@ -18,22 +19,27 @@ crate::cases![
     anything_killed_at_any_moment_costs_what_ran_there,
 ];
 
-/// One of the zygotes of a pool, once its workers are all there; a process that was just made still has a zygote's name.
+/// One of the zygotes of a pool, if it has any, once its workers are all there.
 fn zygote(pool: &Pool, method: StartMethod) -> Option<u32> {
-    let mut found = Vec::new();
+    let mut found = None;
     wait_until("workers and zygotes are there", || {
-        let pids = pool.worker_pids();
-        found = processes::zygotes();
-        pids.len() == pool.worker_count()
-            && !found.iter().any(|pid| pids.contains(pid))
-            // Two at once would be the end of `Fork`, so the one that is left must have made its spare.
-            && (method != StartMethod::Fork || found.len() == 2)
+        found = processes::zygotes_of(pool, method);
+        found.is_some()
     });
-    found.first().copied()
+    found?.first().copied()
 }
 
 fn kill(pids: &[u32]) {
     pids.iter().for_each(|pid| processes::kill(*pid));
+}
+
+/// Kills processes that have nothing to do, such that none of them begins something before the signal reaches it.
+fn kill_at_rest(pids: &[u32]) {
+    pids.iter().for_each(|pid| processes::signal(*pid, Signal::STOP));
+    wait_until("they are at rest", || {
+        pids.iter().all(|pid| processes::is_stopped(*pid) || !processes::is_alive(*pid))
+    });
+    kill(pids);
 }
 
 fn replaced(pool: &Pool, old: &[u32]) {
@@ -48,7 +54,7 @@ fn an_idle_worker_is_replaced(method: StartMethod) {
     for _ in 0..5 {
         // The other one is the bystander's.
         let idle = scene.pool.apply(tasks::own_pid, ()).unwrap();
-        kill(&[idle]);
+        kill_at_rest(&[idle]);
         assert_eq!(scene.pool.map(tasks::square, 0..100).unwrap(), squares(100));
         replaced(&scene.pool, &[idle]);
     }
@@ -63,7 +69,7 @@ fn all_idle_workers_are_replaced(method: StartMethod) {
         done.wait();
         let lazy = pool.imap(tasks::square, 0..100);
         let pids = pool.worker_pids();
-        kill(&pids);
+        kill_at_rest(&pids);
         // At once, when nobody may have noticed yet.
         assert_eq!(pool.map(tasks::square, 0..100).unwrap(), squares(100));
         assert_eq!(lazy.collect::<pool::Result<Vec<_>>>().unwrap(), squares(100));
@@ -86,8 +92,9 @@ fn an_idle_pool_fills_its_places_though_nobody_asks(method: StartMethod) {
 fn the_zygote_is_missed_by_nobody(method: StartMethod) {
     row(method, |pool| {
         for _ in 0..3 {
+            let zygote = zygote(pool, method);
             let pids = pool.worker_pids();
-            if let Some(zygote) = zygote(pool, method) {
+            if let Some(zygote) = zygote {
                 kill(&[zygote]);
                 wait_until("the zygote is collected", || processes::state(zygote).is_none());
             }
@@ -110,7 +117,7 @@ fn zygote_and_workers_at_once_are_replaced(method: StartMethod) {
             0 => zygote.iter().chain(&pids).copied().collect(),
             _ => pids.iter().chain(&zygote).copied().collect(),
         };
-        kill(&all);
+        kill_at_rest(&all);
         assert_eq!(pool.map(tasks::square, 0..100).unwrap(), squares(100));
         assert_eq!(done.get().unwrap(), squares(100));
         replaced(&pool, &pids);

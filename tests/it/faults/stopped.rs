@@ -18,11 +18,7 @@ crate::cases![
 
 fn stop(pid: u32) {
     processes::signal(pid, Signal::STOP);
-    wait_until("the process stops", || is_stopped(pid));
-}
-
-fn is_stopped(pid: u32) -> bool {
-    processes::state(pid).is_some_and(|(state, _)| state == 'T')
+    wait_until("the process stops", || processes::is_stopped(pid));
 }
 
 /// Lets a process go on, also if a check fails in between.
@@ -54,7 +50,7 @@ fn items_of_a_stopped_worker_wait_and_no_others(method: StartMethod) {
         let job = pool.options().chunk_size(size).starmap_async(stops_once, items);
         stopped.wait_for(1);
         let resumes = Resumes(stopped.sorted()[0] as u32);
-        wait_until("it stops", || is_stopped(resumes.0));
+        wait_until("it stops", || processes::is_stopped(resumes.0));
         // Items 51.. of its chunk wait with it.
         log.wait_for(200 - (size - 1));
         assert!(!job.ready());
@@ -86,7 +82,7 @@ fn chunks_queued_at_a_stopped_worker_run_elsewhere(method: StartMethod) {
     let job = run(500);
     stopped.wait_for(1);
     let resumes = Resumes(stopped.sorted()[0] as u32);
-    wait_until("it stops", || is_stopped(resumes.0));
+    wait_until("it stops", || processes::is_stopped(resumes.0));
     log.wait_for(2000 - 1);
     drop(resumes);
     assert_eq!(job.get().unwrap(), (0..1000).collect::<Vec<_>>());
@@ -148,13 +144,13 @@ fn a_worker_that_is_killed_while_it_is_stopped_is_replaced(method: StartMethod) 
 
 fn a_stopped_zygote_holds_up_no_job(method: StartMethod) {
     row(method, |pool| {
-        let mut zygotes = Vec::new();
-        wait_until("only zygotes have a zygote's name", || {
-            zygotes = processes::zygotes();
-            !zygotes.iter().any(|pid| pool.worker_pids().contains(pid))
+        let mut zygotes = None;
+        wait_until("workers and zygotes are there", || {
+            zygotes = processes::zygotes_of(pool, method);
+            zygotes.is_some()
         });
-        let resumes: Vec<_> = zygotes.iter().map(|pid| Resumes(*pid)).collect();
-        zygotes.into_iter().for_each(stop);
+        let resumes: Vec<_> = zygotes.iter().flatten().map(|pid| Resumes(*pid)).collect();
+        zygotes.into_iter().flatten().for_each(stop);
         for _ in 0..10 {
             assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
         }
