@@ -7,7 +7,7 @@ use std::time::Duration;
 use pool::{AsyncResult, Error, Pool, StartMethod, pool_task};
 use serde::{Deserialize, Serialize};
 
-use super::{Scene, row, squares};
+use super::{Scene, hold_callbacks, row, squares};
 use crate::support::{Gate, PATIENCE, start, tasks, wait_until};
 
 crate::cases![
@@ -105,7 +105,9 @@ fn what_panics_when_it_is_dropped_fails_its_own_handle(method: StartMethod) {
         assert_eq!(panicked(outcome.get()).0, "4 is dropped");
         // A value that nobody has a handle of any more.
         let (sender, seen) = mpsc::channel();
+        let hold = hold_callbacks(pool);
         drop(pool.apply_async(touchy, (5,)).inspect(move |value| sender.send(value.0).unwrap()));
+        drop(hold);
         assert_eq!(next(&seen), 5);
         // The value of one that panics.
         let outcome = pool.apply_async(touchy, (6,)).inspect(|_| panic!("no"));

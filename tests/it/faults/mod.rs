@@ -31,10 +31,11 @@
 //! | Ctrl-C, and every end of the program | `program_end.rs`, `parent_death.rs`, `start_methods.rs` |
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 
 use pool::{AsyncResult, Error, Exit, Pool, StartMethod};
 
-use crate::support::{Case, Gate, Log, start, tasks};
+use crate::support::{Case, Gate, Log, PATIENCE, start, tasks};
 
 mod callbacks;
 mod codec;
@@ -128,6 +129,20 @@ impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
+}
+
+/// Holds up the thread of callbacks until what this returns is dropped, so that what is queued there meanwhile is dropped
+/// there too, and not where handles are.
+fn hold_callbacks(pool: &Pool) -> Sender<()> {
+    let (hold, held) = mpsc::channel();
+    let (entered, enters) = mpsc::channel();
+    drop(pool.apply_async(tasks::square, (3,)).callback(move |_| {
+        entered.send(()).unwrap();
+        // Nothing is sent; it ends with the sender.
+        let _ = held.recv();
+    }));
+    enters.recv_timeout(PATIENCE).expect("the callback runs");
+    hold
 }
 
 /// The item, process and end of an error that must be a `WorkerLost`.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use pool::{Error, Pool, StartMethod, Task, pool_task};
 use serde::{Deserialize, Serialize};
 
-use super::row;
+use super::{hold_callbacks, row};
 use crate::support::tasks::PanicsWhenDropped;
 use crate::support::{panic_of, tasks};
 
@@ -193,9 +193,11 @@ fn a_result_that_panics_when_dropped_in_the_caller_is_the_callers_panic(method: 
         // Nobody takes these, so they never become values.
         drop(pool.apply_async(makes, (fuse,)));
         // On the callbacks' thread, which has others to call.
+        let hold = hold_callbacks(pool);
         drop(pool.apply_async(makes, (fuse,)).inspect(|_| {}));
         drop(pool.apply_async(makes, (fuse,)).callback(|_| {}));
         drop(pool.apply_async(makes, (fuse,)).error_callback(|_| {}));
+        drop(hold);
         assert!(matches!(
             pool.apply_async(makes, (fuse,)).callback(drop).get(),
             Err(Error::CallbackPanicked { message, .. }) if message == "dropped in the caller"
