@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use pool::StartMethod;
 
@@ -37,7 +38,11 @@ fn run_with_one_heap(scenario: &str, method: StartMethod) {
 fn run_as_other(scenario: &str, method: StartMethod) {
     let copy = scratch_path("program");
     fs::copy(PROGRAM_SCARCE, &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let scratch = PathBuf::from(std::env::var_os("IT_SCRATCH").expect("every case has one"));
+    // The directories are the case's own; a strict umask closes them to others.
+    for path in [scratch.parent().unwrap(), &scratch, &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     Program::new(copy.to_str().unwrap(), scenario, method).run().expect_success();
 }
 
