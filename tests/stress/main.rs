@@ -65,8 +65,8 @@ fn main() -> ExitCode {
     // The first backtrace of a worker reads this program's debug information, which takes longer than some items may.
     // SAFETY: as above.
     unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
-    // Tasks abort by the thousand.
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    // Tasks abort by the thousand. With 1 there is no core, and no program that cores are piped to; with 0 there may be.
+    let none = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
     tasks::prepare();
 
