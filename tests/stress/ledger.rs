@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Items of one round.
 pub(crate) const ITEMS: usize = 8 << 20;
@@ -29,6 +30,10 @@ pub(crate) enum Count {
     Finalized,
     /// The most descriptors that a worker had open.
     MostDescriptors,
+    /// How often the watcher looked at the clock.
+    Beats,
+    /// The longest that it got no time in this round, in milliseconds.
+    LongestPause,
 }
 
 /// The mapping.
@@ -142,7 +147,8 @@ impl Ledger {
     }
 }
 
+/// Milliseconds that mean the same in every process, and which nobody sets.
 fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(1, |since| since.as_millis() as u64)
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }

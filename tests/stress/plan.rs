@@ -35,7 +35,7 @@ impl Control {
     fn new(random: &mut Random, facts: &Facts) -> Self {
         let mut control = Self::default();
         let millis = |random: &mut Random, high| Duration::from_millis(1 + random.skewed(high));
-        // No time that an innocent item needs, even on a crowded machine.
+        // No time that an innocent item needs, even on a crowded machine, unless that pauses as a whole.
         let generous = Duration::from_millis(random.range(600, 1200));
         match random.below(12) {
             0 | 1 => control.timeout = Some(generous),

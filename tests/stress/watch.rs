@@ -1,4 +1,6 @@
 //! A process of its own that watches the program: if nothing moves for half a minute, it shows the stacks and ends it.
+//!
+//! It watches the machine too: where it gets no time itself, nobody can be blamed for being late.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -10,6 +12,8 @@ use crate::census;
 use crate::ledger::{Count, Ledger};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it sleeps at a time.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// Watches the process that made this one, and returns never.
 pub(crate) fn watch(handle: u64) -> ! {
@@ -17,22 +21,27 @@ pub(crate) fn watch(handle: u64) -> ! {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let Ok(ledger) = Ledger::open(handle) else { std::process::exit(1) };
     let progress = || ledger.count(Count::Progress).load(Ordering::Relaxed);
-    let mut told = false;
+    let (mut told, mut beat) = (false, Instant::now());
     let (mut last, mut since) = (progress(), Instant::now());
     loop {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(BEAT);
+        let late = std::mem::replace(&mut beat, Instant::now()).elapsed().saturating_sub(BEAT);
+        ledger.count(Count::LongestPause).fetch_max(late.as_millis() as u64, Ordering::SeqCst);
+        ledger.count(Count::Beats).fetch_add(1, Ordering::SeqCst);
         if progress() != last {
             (last, since) = (progress(), Instant::now());
         }
         // Dropping waits for nobody's work.
         if !told && ledger.notes().iter().any(|(_, millis, text)| text == "drop" && *millis > 1000) {
             told = true;
+            // No stacks: to show them would stop processes for longer than items may take.
             report(parent, &ledger);
         }
         let stuck = ledger.notes().into_iter().any(|(_, millis, _)| millis > 2 * PATIENCE.as_millis() as u64);
         if stuck || since.elapsed() > PATIENCE {
             eprintln!("HANG: no progress for {PATIENCE:?}");
             report(parent, &ledger);
+            show_stacks(parent);
             if std::env::var_os("STRESS_KEEP").is_some() {
                 eprintln!("HANG: process {parent} is left as it is");
                 loop {
@@ -51,10 +60,13 @@ fn report(parent: u32, ledger: &Ledger) {
     for (place, millis, text) in ledger.notes() {
         eprintln!("  thread {place}: for {millis} ms: {text}");
     }
-    let children = census::children(parent);
-    for (pid, child) in &children {
+    for (pid, child) in census::children(parent) {
         eprintln!("  child {pid}: {} {}", child.name, child.state);
     }
+}
+
+fn show_stacks(parent: u32) {
+    let children = census::children(parent);
     let workers = children.iter().filter(|(_, child)| child.name.starts_with("pool") && child.state != 'Z');
     for pid in std::iter::once(parent).chain(workers.map(|(pid, _)| *pid).take(5)) {
         eprintln!("-- stacks of {pid}");
