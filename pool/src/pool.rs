@@ -140,7 +140,7 @@ impl Pool {
     /// Runs a task on every input and returns the outputs in input order.
     ///
     /// Inputs are cut into chunks; see [`Options::chunk_size`] for the rule. They are read as workers have room for
-    /// them, some at a time; input that comes slowly is handed on within about a millisecond. Every input is run; if some
+    /// them, some at a time, or a few if they come slowly. Every input is run; if some
     /// fail, the error of the lowest index is returned. Blocks the calling thread, which drives the pool meanwhile.
     ///
     /// # Errors

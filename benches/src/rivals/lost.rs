@@ -44,9 +44,9 @@ const UNMET: &[(&str, &str, &str)] = &[
     (
         "round trip back to back",
         "bare ring",
-        "The bare ring moves 16 bytes and does nothing else. The program's own part of a call (to open it, encode, send, receive \
-         and decode) takes 0.6 µs of CPU, as `apply_async` shows, where nobody waits for one call; the worker's part takes 0.2 µs, \
-         as chunks of 1 show.",
+        "The bare ring moves 16 bytes and does nothing else. By time stamps in both processes an `apply` takes 0.22 µs until its \
+         frame is published (to encode, to make and open the job, to choose a worker, to write), twice 0.1 µs on the way, 0.2 µs in \
+         the worker (of which two glances at the clock take 0.05) and 0.23 µs from there to the decoded result.",
     ),
     (
         "1,000,000 squares, default chunks",

@@ -103,7 +103,7 @@ impl<L: Link> Driver<L> {
             if !worker.takes_more() || !rule.has_room(load) {
                 continue;
             }
-            let rank = (load.chunks > 0, rule.runs(load), u64::MAX - worker.last_used);
+            let rank = (!worker.in_flight.is_empty(), rule.runs(load), u64::MAX - worker.last_used);
             if best.is_none_or(|(_, other)| rank < other) {
                 best = Some((place, rank));
             }

@@ -172,10 +172,13 @@ impl InFlight {
         Some((place > 0, self.chunks[place].number, self.chunks[place].limits))
     }
 
-    /// The shortest time that an item has that may begin after this one.
+    /// The shortest time that an item has that may begin after this one, or was begun though what was before it is not
+    /// answered.
     pub(crate) fn shortest_limit_after(&self, running: Running) -> Option<Duration> {
+        let due = self.chunks.front()?.number;
         let is_last = |chunk: &Chunk| {
             running.is_begun
+                && chunk.number == due
                 && chunk.number as u32 == running.chunk
                 && running.item.saturating_add(1) >= chunk.block.count
         };

@@ -275,6 +275,16 @@ fn an_item_with_a_short_limit_is_looked_at_in_time_behind_one_that_may_finish() 
 }
 
 #[test]
+fn an_item_that_was_begun_though_the_one_before_it_is_not_answered_is_looked_at_in_time() {
+    for first in [JobOptions::default(), limited(None, Some(3600), 0)] {
+        let (mut driver, fake, _) = queued_behind(first);
+        run(&fake, 0, 0);
+        look(&mut driver);
+        assert!(next_look(&driver) <= Duration::from_secs(5));
+    }
+}
+
+#[test]
 fn a_worker_between_two_items_is_still_looked_at_for_one_that_is_to_end() {
     let (mut driver, fakes) = ready(1, Rules::default());
     numbers(&mut driver, 1, JobOptions::default());

@@ -330,9 +330,9 @@ impl<L: Link> Driver<L> {
         self.relieve_the_stopped();
     }
 
-    /// Tells whether a [`turn`](Self::turn) would find something that came in, or a question that was put back.
+    /// Tells whether a [`turn`](Self::turn) would find something that came in, or that was put back.
     pub(crate) fn has_more(&self) -> bool {
-        if !self.effects.ask.is_empty() {
+        if self.has_left_effects() {
             return true;
         }
         let mut workers = self.slots.iter().filter_map(Slot::get);

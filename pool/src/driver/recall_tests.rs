@@ -275,3 +275,29 @@ fn what_a_stopped_worker_has_goes_to_one_that_is_never_idle_for_long() {
     driver.turn();
     assert_eq!(delivered(&job), echoed(0..1));
 }
+
+#[test]
+fn who_has_something_to_skip_is_not_as_idle_as_who_has_nothing() {
+    let (mut driver, fakes) = measured(3);
+    let (job, _) = numbers(&mut driver, 5, chunks_of(1));
+    let running = [0, 2].map(|place| take(&fakes[place]));
+    for _ in 0..2 {
+        echo_slowly(&fakes[1], &take(&fakes[1]));
+    }
+    // The second one takes what is queued at the third, which gets the next in its place.
+    driver.turn();
+    echo_slowly(&fakes[2], &running[1]);
+    driver.turn();
+    let (next, _) = numbers(&mut driver, 1, chunks_of(1));
+    // Now the second has nothing to do.
+    echo_slowly(&fakes[1], &take(&fakes[1]));
+    driver.turn();
+    for _ in 0..2 {
+        skip(&fakes[2], &take(&fakes[2]));
+    }
+    assert!(fakes[2].is_empty(), "nothing is sent to and fro");
+    echo_slowly(&fakes[1], &take(&fakes[1]));
+    echo_slowly(&fakes[0], &running[0]);
+    driver.turn();
+    assert_eq!((delivered(&job), delivered(&next)), (echoed(0..5), echoed(0..1)));
+}

@@ -306,6 +306,8 @@ impl<L: Link> Driver<L> {
                 worker.link.nudge();
             }
             Ok(None) => self.leave_again = true,
+            // There may be memory when it is done with what it has, which must not be lost for that.
+            Err(_) if !worker.in_flight.is_empty() => self.leave_again = true,
             Err(error) => {
                 let reason = format!("no shared memory for the finalizer's arguments: {error}");
                 self.give_worker_up(place, reason);

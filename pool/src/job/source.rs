@@ -16,6 +16,8 @@ use crate::transport::stock::{Draft, Loan, Stock};
 
 /// What was read in that time goes to the workers, however little it is: they may have nothing to do.
 const SLOW: Duration = Duration::from_millis(1);
+/// Items between two glances at the clock, at the most. The first ones are more often looked at.
+const GLANCE: u32 = 64;
 
 /// What comes next of a job's input.
 #[derive(Debug)]
@@ -110,7 +112,8 @@ impl<'a, T: Task, I: Iterator, F: Fn(I::Item) -> T::Args<'a>> Source<T, I, F> {
                 break;
             }
             self.next += 1;
-            if self.batch.count().is_power_of_two() && start.elapsed() > SLOW {
+            let count = self.batch.count();
+            if (count.is_power_of_two() || count % GLANCE == 0) && start.elapsed() > SLOW {
                 break;
             }
         }

@@ -79,7 +79,7 @@ impl<'p> Options<'p> {
     ///
     /// A chunk is what one worker runs without asking for more. The default starts with single items, measures, aims
     /// at chunks of 200 µs and gets smaller towards the end. Items of over 32 KiB together go in
-    /// smaller chunks either way. 0 makes the call return [`Error::InvalidOption`].
+    /// smaller chunks either way, and so do items that the iterator yields slowly. 0 makes the call return [`Error::InvalidOption`].
     ///
     /// # Examples
     ///

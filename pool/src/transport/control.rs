@@ -226,11 +226,15 @@ impl Door {
 
     /// Waits until somebody calls; blocks, so run it on a thread of its own.
     pub(crate) fn wait(self) -> io::Result<Hello> {
+        let Self { server, name } = self;
         // The accepted socket is not close-on-exec; it goes at once. A message that was not made by this library may panic.
-        guarded(|| self.server.accept())?.map(|(_, hello)| hello).map_err(to_io)
+        let hello = guarded(|| server.accept());
+        // To remove its directory the library opens it, which fails if there is no descriptor left, and says nothing.
+        Self::remove(&name);
+        hello?.map(|(_, hello)| hello).map_err(to_io)
     }
 
-    /// Removes what a door of that name leaves in the file system if its process is killed.
+    /// Removes what a door of that name leaves in the file system if its process is killed, or has no descriptor for that.
     pub(crate) fn remove(name: &str) {
         let name = Path::new(name);
         // It may have died between the removal of the one and the other.
