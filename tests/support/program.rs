@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +11,7 @@ use pool::StartMethod;
 use rustix::process::Signal;
 
 use super::report::scratch_path;
-use super::{processes, wait_until};
+use super::{PATIENCE, comes_true, processes, wait_until};
 
 /// Set in every process that comes of a program: which one it is.
 const MARK: &str = "IT_PROGRAM";
@@ -116,7 +116,6 @@ impl Program {
     pub fn finish(mut self) -> Ended {
         let status = self.wait();
         wait_until("the end of the program's processes", || self.processes().is_empty());
-        let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         Ended { status, stdout: read(&self.stdout), stderr: read(&self.stderr) }
     }
 
@@ -171,12 +170,20 @@ impl Program {
 
     fn wait(&mut self) -> ExitStatus {
         let mut status = None;
-        wait_until("the program's end", || {
+        let has_ended = comes_true(PATIENCE, || {
             status = self.child().try_wait().expect("the program can be waited for");
             status.is_some()
         });
+        if !has_ended {
+            let (stdout, stderr) = (read(&self.stdout), read(&self.stderr));
+            panic!("the program does not end:\n{}\n{stdout}\n{stderr}", self.describe());
+        }
         status.expect("it was waited for")
     }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 impl Drop for Program {
