@@ -82,6 +82,8 @@ impl Drop for Guest {
         if let Some(process) = self.process.take() {
             // If it is at the door and says nothing, its end is what ends the wait.
             end(&process);
+            // To knock takes a descriptor, and there may be no other.
+            drop(process);
             Door::give_up(&self.door);
         }
         // It ends: somebody came, or we just did.
