@@ -232,6 +232,8 @@ fn standard_streams_are_closed(method: StartMethod) {
 /// Both processes come out of the task: one with a value, the other with that too, or with a panic.
 #[pool_task]
 fn forks(log: &str, panics: bool) -> u32 {
+    // What is borrowed lies in memory that is used again when the worker has answered, which the child may outlast.
+    let log = &log.to_owned();
     // SAFETY: a worker has one thread, and what the child does is the point.
     let child = unsafe { libc::fork() };
     if child == 0 {
