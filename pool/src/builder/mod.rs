@@ -332,21 +332,22 @@ fn start_threads(
     commands: Arc<Commands>,
     workers: usize,
 ) -> Result<Pool> {
-    let (sender, built) = mpsc::channel();
-    let supervisor = OwnThread::spawn("pool-supervisor", move || supervisor.run(workers, sender))
-        .map_err(|error| Error::spawn("starting the supervisor thread", error))?;
+    // First, as it takes no memory while the other one starts.
     let background = {
         let pump = pump.clone();
         OwnThread::spawn("pool-background", move || pump.run_in_background())
+            .map_err(|error| Error::spawn("starting the background thread", error))?
     };
-    let (background, no_background) = match background {
+    let (sender, built) = mpsc::channel();
+    let supervisor = OwnThread::spawn("pool-supervisor", move || supervisor.run(workers, sender));
+    let (supervisor, no_supervisor) = match supervisor {
         Ok(thread) => (Some(thread), None),
-        Err(error) => (None, Some(Error::spawn("starting the background thread", error))),
+        Err(error) => (None, Some(Error::spawn("starting the supervisor thread", error))),
     };
-    let threads = Threads { supervisor: Some(supervisor), background };
+    let threads = Threads { supervisor, background: Some(background) };
     // Dropped on error, it ends and waits for what was started.
     let pool = Pool::assemble(pump, commands, threads, workers);
-    if let Some(error) = no_background {
+    if let Some(error) = no_supervisor {
         return Err(error);
     }
     match built.recv() {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::error::Error;
 use crate::job::Hook;
+use crate::sys::thread::start_thread;
 
 /// Started with the first callback.
 #[derive(Debug, Default)]
@@ -43,8 +44,8 @@ impl Callbacks {
         if matches!(*state, State::NotStarted) {
             let (sender, receiver) = mpsc::channel::<Hook>();
             let run = move || receiver.into_iter().for_each(|callback| callback());
-            let thread = thread::Builder::new().name("pool-callbacks".to_owned()).spawn(run);
-            let thread = thread.map_err(|error| Error::spawn("starting the thread for callbacks", error))?;
+            let thread = start_thread("pool-callbacks", run)
+                .map_err(|error| Error::spawn("starting the thread for callbacks", error))?;
             *state = State::Running { sender, thread };
         }
         Ok(())

@@ -4,13 +4,14 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::handshake::{Identity, Invitation, VARIABLE};
 use crate::start::IsWanted;
 use crate::sys::process::{self, Process};
+use crate::sys::thread::start_thread;
 use crate::transport::control::{Door, Hello, Orders};
 
 /// How long a new process may take from its start to its first words. Loading a large program from a cold disk takes
@@ -44,7 +45,7 @@ impl Guest {
         let process =
             spawn(&invitation).map_err(|error| Error::spawn("executing the program again", error))?;
         let (sender, hello) = mpsc::channel();
-        let waiter = thread::Builder::new().name("pool-door".to_owned()).spawn(move || {
+        let waiter = start_thread("pool-door", move || {
             // The receiver is gone if its patience was.
             let _ = sender.send(door.wait());
         });

@@ -7,7 +7,9 @@ use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
+};
 use rustix::process::{Resource, getrlimit};
 
 /// Takes the right to write to whole pages of this process's own mapping away.
@@ -48,6 +50,16 @@ pub(crate) fn expect_use(start: *const u8, len: usize) {
     // A system without huge pages provides small ones.
     // SAFETY: this changes how the kernel provides memory, wherever it lies, and not what it holds.
     let _ = unsafe { madvise(start, whole, Advice::LinuxHugepage) };
+}
+
+/// Tries whether `len` bytes of memory of this process's own can be had, because who needs them ends the program where they
+/// cannot. The answer is a moment old when it is used.
+pub(crate) fn probe(len: usize) -> io::Result<()> {
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
+    let mapping = unsafe { mmap_anonymous(std::ptr::null_mut(), len, rights, MapFlags::PRIVATE) }?;
+    // SAFETY: this is the mapping of the line above, and nothing refers to it.
+    unsafe { munmap(mapping, len) }.map_err(Into::into)
 }
 
 /// Makes `len` bytes of shared memory whose size nobody can change any more, in whatever process.

@@ -1,11 +1,32 @@
-//! A thread of the pool's own that can be waited for with a time limit, by several others.
+//! Threads of the pool's own.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// A running thread.
+use super::memory;
+
+/// More address space than a new thread takes: two megabytes of stack, and some pages where the overflow of that is told of.
+const ROOM: usize = 3 << 20;
+
+/// Starts a thread, if there is certainly room for it.
+///
+/// Some of its memory a thread takes itself, and the standard library ends the program if it gets none. So it is tried
+/// whether there is enough, and nothing goes on here before the thread does.
+pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    memory::probe(ROOM)?;
+    let (sender, is_there) = mpsc::channel::<()>();
+    let handle = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        drop(sender);
+        run();
+    })?;
+    // Nothing is ever sent.
+    let _ = is_there.recv();
+    Ok(handle)
+}
+
+/// A running thread that can be waited for with a time limit, by several others.
 #[derive(Debug)]
 pub(crate) struct OwnThread {
     /// Until it is joined.
@@ -33,7 +54,7 @@ impl OwnThread {
     pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let end = Arc::new(End::default());
         let says_end = SaysEnd(end.clone());
-        let handle = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let handle = start_thread(name, move || {
             let _says_end = says_end;
             run();
         })?;
