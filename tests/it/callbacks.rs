@@ -23,6 +23,7 @@ crate::cases![
     join_in_a_callback_is_refused,
     get_of_a_later_callback_in_a_callback_is_refused,
     join_waits_for_callbacks,
+    join_waits_for_callbacks_behind_others,
     callbacks_of_cancelled_and_terminated_jobs_run,
     callbacks_can_be_chained,
     callbacks_are_called_once_each_with_ten_thousand_jobs,
@@ -228,6 +229,24 @@ fn join_waits_for_callbacks(method: StartMethod) {
     pool.close();
     pool.join().unwrap();
     assert_eq!(*sum.lock().unwrap(), (0..100).map(|n| n * n).sum::<u64>());
+}
+
+fn join_waits_for_callbacks_behind_others(method: StartMethod) {
+    let pool = start(method, 2);
+    let (joins, joined) = mpsc::channel();
+    let has_run = Arc::new(AtomicBool::new(false));
+    let runs = has_run.clone();
+    let first = pool.apply_async(tasks::square, (3,)).inspect(move |_| {
+        joined.recv().unwrap();
+        // So that the other thread waits by now, as a rule.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    });
+    let last = first.inspect(|_| ()).callback(move |_| runs.store(true, Ordering::SeqCst));
+    pool.close();
+    joins.send(()).unwrap();
+    pool.join().unwrap();
+    assert!(has_run.load(Ordering::SeqCst));
+    last.get().unwrap();
 }
 
 fn callbacks_of_cancelled_and_terminated_jobs_run(method: StartMethod) {

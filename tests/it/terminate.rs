@@ -1,5 +1,6 @@
 //! The end at once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pool::{Error, StartMethod, pool_task};
@@ -17,6 +18,7 @@ crate::cases![
     works_while_workers_still_start,
     open_results_that_are_there_stay,
     from_another_thread_while_many_submit,
+    input_without_end_is_not_read_on,
 ];
 
 fn ten_thousand_queued_items_end_at_once(method: StartMethod) {
@@ -180,4 +182,17 @@ fn from_another_thread_while_many_submit(method: StartMethod) {
         pool.terminate();
     });
     pool.join().unwrap();
+}
+
+fn input_without_end_is_not_read_on(method: StartMethod) {
+    let pool = start(method, 1);
+    let read = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let all = scope.spawn(|| {
+            pool.map_async(tasks::square, (0..).inspect(|n| read.store(*n, Ordering::SeqCst))).get()
+        });
+        wait_until("some is read", || read.load(Ordering::SeqCst) > 10_000);
+        pool.terminate();
+        assert!(matches!(all.join().unwrap(), Err(Error::Terminated)));
+    });
 }

@@ -1,7 +1,7 @@
 //! The thread on which callbacks run, one at a time, in the order in which their jobs ended.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Instant;
@@ -82,7 +82,7 @@ impl Callbacks {
         self.thread_id() == Some(thread::current().id())
     }
 
-    /// Waits until all callbacks that are queued now have run; false if the deadline came first.
+    /// Waits until all callbacks have run, those that others led to included; false if the deadline came first.
     ///
     /// # Errors
     ///
@@ -91,28 +91,32 @@ impl Callbacks {
         if self.is_own_thread() {
             return Err(Error::WouldDeadlock { call: "join" });
         }
-        if self.unfinished.load(Ordering::SeqCst) == 0 {
-            return Ok(true);
+        // What a callback leads to is counted before the callback itself is done.
+        while self.unfinished.load(Ordering::SeqCst) != 0 {
+            let Some(are_done) = self.mark() else { return Ok(true) };
+            let have_run = match deadline {
+                None => are_done.recv().is_ok(),
+                Some(deadline) => {
+                    are_done.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
+                }
+            };
+            if !have_run {
+                return Ok(false);
+            }
         }
-        let receiver = {
-            let state = self.state();
-            let State::Running { sender, .. } = &*state else { return Ok(true) };
-            let (done, receiver) = mpsc::channel();
-            let mark: Hook = Box::new(move || {
-                // Who asked may have lost patience.
-                let _ = done.send(());
-            });
-            if sender.send(mark).is_err() {
-                return Ok(true);
-            }
-            receiver
-        };
-        Ok(match deadline {
-            None => receiver.recv().is_ok(),
-            Some(deadline) => {
-                receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok()
-            }
-        })
+        Ok(true)
+    }
+
+    /// Tells when those have run that are queued now; `None` if there is no thread for them any more.
+    fn mark(&self) -> Option<Receiver<()>> {
+        let state = self.state();
+        let State::Running { sender, .. } = &*state else { return None };
+        let (done, receiver) = mpsc::channel();
+        let mark: Hook = Box::new(move || {
+            // Who asked may have lost patience.
+            let _ = done.send(());
+        });
+        sender.send(mark).ok().map(|()| receiver)
     }
 
     /// Ends the thread when it has run what is queued; waits for that until the deadline.

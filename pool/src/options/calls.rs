@@ -212,6 +212,10 @@ impl<'p> Options<'p> {
                 Fed::Failed(index, error) => engine.fail_item(key, index, error),
                 Fed::End => break,
             }
+            // The pool may have ended, and the input need not.
+            if job.is_settled() {
+                break;
+            }
             // What is read next may take as long as it likes.
             self.pump.look_after();
         }

@@ -56,7 +56,9 @@ pub(super) fn find<T: Shareable + ?Sized>(id: u64) -> Result<Shared<T>, String> 
         Ok(handle) => Kept::Open(Box::new(handle.clone())),
         Err(reason) => Kept::Lost(reason.clone()),
     };
-    table().insert(id, kept);
+    // Another thread of the task may have opened it meanwhile, and what that made is dropped without the lock.
+    let other = table().insert(id, kept);
+    drop(other);
     opened
 }
 

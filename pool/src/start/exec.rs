@@ -126,12 +126,8 @@ fn spawn(invitation: &Invitation) -> io::Result<Process> {
     }
     // In a group of its own from the first moment, because Ctrl-C goes to the program's.
     command.process_group(0).env(VARIABLE, invitation.to_text()).stdin(Stdio::null());
-    let mut child = command.spawn()?;
-    Process::open_executed(child.id()).inspect_err(|_| {
-        // It is not known to anybody else.
-        let _ = child.kill();
-        let _ = child.wait();
-    })
+    // If it cannot be opened, it is ended there.
+    Process::open_executed(command.spawn()?.id())
 }
 
 fn end(process: &Process) {
