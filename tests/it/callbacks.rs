@@ -238,10 +238,13 @@ fn join_waits_for_callbacks_behind_others(method: StartMethod) {
     let runs = has_run.clone();
     let first = pool.apply_async(tasks::square, (3,)).inspect(move |_| {
         joined.recv().unwrap();
-        // So that the other thread waits by now, as a rule.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        // So that the workers are gone and the other thread waits for this, as a rule.
+        std::thread::sleep(std::time::Duration::from_millis(500));
     });
-    let last = first.inspect(|_| ()).callback(move |_| runs.store(true, Ordering::SeqCst));
+    let last = first.inspect(|_| ()).callback(move |_| {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        runs.store(true, Ordering::SeqCst);
+    });
     pool.close();
     joins.send(()).unwrap();
     pool.join().unwrap();
