@@ -118,7 +118,7 @@ fn memory_of_large_values_is_given_back(method: StartMethod) {
     (0..10).for_each(|_| work());
     let grown = resident_bytes().saturating_sub(before);
     // If each were kept, it would be 500 MB.
-    assert!(grown < 200 << 20, "{grown} bytes more after ten times the same");
+    assert!(grown < 60 << 20, "{grown} bytes more after ten times the same");
 }
 
 /// What this worker has present of memory that it shares with others, files included.

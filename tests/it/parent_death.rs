@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::support::report::scratch_path;
-use crate::support::{Log, PATIENCE, Program, Random, comes_true};
+use crate::support::{Log, Program, Random, comes_true};
 use crate::{PROGRAM, PROGRAM_MORTAL};
 
 crate::cases![
@@ -26,7 +26,7 @@ const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::KILL];
 
 fn nothing_stays(program: &Program) {
     let start = Instant::now();
-    let gone = comes_true(PATIENCE, || program.processes().is_empty());
+    let gone = comes_true(Duration::from_secs(1), || program.processes().is_empty());
     assert!(gone, "after {:?}:\n{}", start.elapsed(), program.describe());
 }
 

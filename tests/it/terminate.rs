@@ -31,7 +31,7 @@ fn ten_thousand_queued_items_end_at_once(method: StartMethod) {
     pool.terminate();
     pool.join().unwrap();
     // Not a mark for speed: every queued item could take for ever.
-    assert!(start.elapsed() < PATIENCE, "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
     for handle in handles {
         assert!(handle.ready());
         assert!(matches!(handle.get(), Err(Error::Terminated)));

@@ -349,7 +349,7 @@ fn address_space_at_build(method: StartMethod) {
     let before = Census::take();
     // Threads take two megabytes each and then some pages, and may get the one and not the other.
     let limits = (0..64).map(|n| (2 << 20) + n * 99_000);
-    for more in [0, 1 << 20].into_iter().chain(limits) {
+    for more in [0, 1 << 20, 8 << 20].into_iter().chain(limits) {
         limit_address_space(more);
         refused(&before, builder(method, 200).build());
         unlimit(Resource::As);

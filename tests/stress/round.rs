@@ -208,7 +208,7 @@ impl Round {
         let kills = self.kills.load(Ordering::SeqCst);
         let stops = self.stops.swap(0, Ordering::SeqCst);
         let unexplained = self.unexplained.load(Ordering::SeqCst);
-        if unexplained > kills + stops && !self.was_paused() {
+        if unexplained > kills + stops {
             self.wrong(&format!(
                 "{unexplained} items did not finish, and there were {kills} kills and {stops} stops"
             ));
