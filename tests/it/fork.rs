@@ -44,6 +44,7 @@ modules! {
     initializer
     join_timeout
     last_words
+    leaving
     limits
     many
     max_memory
@@ -58,6 +59,7 @@ modules! {
     retries
     share
     share_limits
+    slow_starts
     start_methods
     stubborn
     tasks

@@ -17,7 +17,7 @@ use crate::pool::{Pool, Threads};
 use crate::registry::Registry;
 use crate::share::original::Home;
 use crate::start::{StartMethod, Starter};
-use crate::supervisor::{Commands, Spares, Supervisor};
+use crate::supervisor::{self, Commands, Places, Spares, Supervisor};
 use crate::sys::process;
 use crate::sys::thread::OwnThread;
 use crate::task::Task;
@@ -172,7 +172,8 @@ impl PoolBuilder {
     /// Has every worker run a task once after its last item: when the pool was closed and is done, or when the worker is
     /// replaced because it ran as many items as it may or has too much memory. Not when the pool is terminated.
     ///
-    /// What it returns, and whether it fails, is of no consequence. If there is no memory for its arguments, the worker is
+    /// What it returns, and whether it fails, is of no consequence. A worker that has not run it, and left, within the
+    /// [`start_timeout`](Self::start_timeout) is ended: by SIGTERM and after 300 ms by SIGKILL. If there is no memory for its arguments, the worker is
     /// killed and it does not run.
     ///
     /// # Examples
@@ -218,6 +219,10 @@ impl PoolBuilder {
     ///
     /// A worker that takes longer is killed, and its initializer counts as failed; see
     /// [`initializer`](Self::initializer) for what that means. Without one, the error is [`Error::Spawn`].
+    ///
+    /// It has as long to leave, from the moment it has been told to and has nothing left to run: for the
+    /// [`finalizer`](Self::finalizer) and for what the process does at its exit. Then it is ended, which has no consequences. Until it
+    /// is gone its place is not filled, and [`join`](Pool::join) waits for it.
     ///
     /// # Examples
     ///
@@ -299,15 +304,14 @@ impl PoolBuilder {
         let driver = Driver::new(workers, rules);
         let stock = Stock::new(workers);
         let pump = Arc::new(Pump::new(driver, stock.clone(), bell.clone(), commands.clone(), cpus > 1));
-        let supervisor = Supervisor {
-            starter,
-            roster: pump.clone(),
-            commands: commands.clone(),
-            spares: Spares::new(bell, stock),
-            terms,
+        let rules = supervisor::Rules {
+            conditions: terms.conditions.clone(),
             initializer,
             start_timeout: self.start_timeout,
         };
+        let places = Places::new(workers, pump.clone(), commands.clone(), rules);
+        let supervisor =
+            Supervisor { starter, roster: pump.clone(), spares: Spares::new(bell, stock), terms, places };
         start_threads(supervisor, pump, commands, workers)
     }
 
@@ -339,7 +343,7 @@ fn start_threads(
             .map_err(|error| Error::spawn("starting the background thread", error))?
     };
     let (sender, built) = mpsc::channel();
-    let supervisor = OwnThread::spawn("pool-supervisor", move || supervisor.run(workers, sender));
+    let supervisor = OwnThread::spawn("pool-supervisor", move || supervisor.run(sender));
     let (supervisor, no_supervisor) = match supervisor {
         Ok(thread) => (Some(thread), None),
         Err(error) => (None, Some(Error::spawn("starting the supervisor thread", error))),

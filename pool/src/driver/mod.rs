@@ -70,6 +70,8 @@ pub(crate) struct Effects {
     pub(crate) kill: Vec<(usize, u32)>,
     /// The same of workers that are to be ended gently first.
     pub(crate) end: Vec<(usize, u32)>,
+    /// Of workers that were told to leave and have nothing left to run.
+    pub(crate) leave: Vec<(usize, u32)>,
     /// Items whose fate user code decides; the answers come back by [`Driver::answer`].
     pub(crate) ask: Vec<Question>,
     /// Of jobs that ended. What they captured may use the pool when it is dropped.
@@ -381,6 +383,7 @@ impl<L: Link> Driver<L> {
                 let held = worker.link.take_held();
                 let completed = worker.in_flight.complete(&header, is_skipped(&header, body))?;
                 self.settle(completed, &header, body, held);
+                self.see_off(place);
                 if header.revoked == FrameHeader::SPENT {
                     self.send_away(place);
                 }
@@ -392,6 +395,7 @@ impl<L: Link> Driver<L> {
                 if worker.state == State::Starting {
                     worker.state = State::Ready;
                 }
+                self.see_off(place);
                 Ok(())
             }
             Some(Kind::Refused) if !worker.was_ready => {

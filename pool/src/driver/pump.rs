@@ -203,6 +203,9 @@ impl Pump {
         for (place, pid) in effects.end.drain(..) {
             self.commands.end(place, pid);
         }
+        for (place, pid) in effects.leave.drain(..) {
+            self.commands.leave(place, pid);
+        }
         if effects.end_workers {
             self.commands.terminate();
         } else if effects.wake_supervisor {

@@ -294,6 +294,15 @@ impl<L: Link> Driver<L> {
         }
     }
 
+    /// Limits the time that a worker which was told to leave takes for it, once it has nothing left to run. (Until it is ready
+    /// there is another limit.)
+    pub(super) fn see_off(&mut self, place: usize) {
+        let Some(worker) = &self.slots[place].worker else { return };
+        if worker.state == State::Leaving && worker.was_ready && worker.in_flight.is_empty() {
+            self.effects.leave.push((place, worker.pid));
+        }
+    }
+
     /// If there is no room to say so the worker gets nothing more, and it is tried again.
     fn tell_to_leave(&mut self, place: usize) {
         let Some(worker) = &mut self.slots[place].worker else { return };
@@ -304,6 +313,7 @@ impl<L: Link> Driver<L> {
                 worker.state = State::Leaving;
                 // Nothing more is sent to it, and nobody looks after it any more: it is woken even if it says that it is awake.
                 worker.link.nudge();
+                self.see_off(place);
             }
             Ok(None) => self.leave_again = true,
             // There may be memory when it is done with what it has, which must not be lost for that.
@@ -335,7 +345,7 @@ mod tests {
     use crate::driver::tests::{add_worker, chunks_of, delivered, echo_all, echoed, numbers, ready};
     use crate::driver::{JobOptions, Rules};
     use crate::frame::Status;
-    use crate::transport::in_memory::{FakeWorker, Received};
+    use crate::transport::in_memory::{FakeWorker, Received, link};
 
     /// Echoes the first items of a chunk, and says that it begins nothing more.
     fn echo_last(fake: &FakeWorker, chunk: &Received, count: usize) {
@@ -368,6 +378,29 @@ mod tests {
         echo_all(&mut driver, &[next]);
         assert!(job.is_settled());
         assert_eq!(delivered(&job), echoed(0..10));
+    }
+
+    #[test]
+    fn a_worker_that_leaves_has_its_time_from_when_it_has_nothing_left_to_run() {
+        let rules = Rules { max_items: Some(2), ..Rules::default() };
+        let (mut driver, fakes) = ready(1, rules);
+        numbers(&mut driver, 2, chunks_of(2));
+        let chunk = fakes[0].take().expect("it was sent a chunk");
+        assert_eq!(fakes[0].take().and_then(|frame| frame.header.kind()), Some(Kind::Exit));
+        assert!(driver.take_effects().leave.is_empty(), "it has two items to run");
+        fakes[0].echo(&chunk, 0, 2);
+        driver.turn();
+        assert_eq!(driver.take_effects().leave, [(0, 100)]);
+        driver.detach(0, &Exit::Code(0).into());
+        // Nothing to run, but its initializer may not have returned.
+        let (link, next) = link(1000);
+        driver.attach(0, link, 200);
+        driver.close();
+        driver.turn();
+        assert_eq!(driver.take_effects().leave, []);
+        next.get_ready();
+        driver.turn();
+        assert_eq!(driver.take_effects().leave, [(0, 200)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::handshake::{Identity, Invitation, VARIABLE};
-use crate::start::IsWanted;
+use crate::start::Meanwhile;
 use crate::sys::process::{self, Process};
 use crate::sys::thread::start_thread;
 use crate::transport::control::{Door, Hello, Orders};
@@ -61,9 +61,9 @@ impl Guest {
     }
 
     /// Waits until it says hello; then it waits for orders.
-    pub(crate) fn let_in(mut self, is_wanted: IsWanted<'_>) -> Result<(Process, Orders), Error> {
+    pub(crate) fn let_in(mut self, meanwhile: Meanwhile<'_>) -> Result<(Process, Orders), Error> {
         let Some(process) = &self.process else { unreachable!("it is let in once") };
-        let hello = wait_for_hello(&self.hello, process, is_wanted);
+        let hello = wait_for_hello(&self.hello, process, meanwhile);
         let Hello { token, identity, orders, reports } =
             hello.map_err(|error| Error::spawn("the handshake", error))?;
         let reason = match (token == self.token, identity == self.identity) {
@@ -97,7 +97,7 @@ impl Drop for Guest {
 fn wait_for_hello(
     receiver: &Receiver<io::Result<Hello>>,
     process: &Process,
-    is_wanted: IsWanted<'_>,
+    meanwhile: Meanwhile<'_>,
 ) -> io::Result<Hello> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -110,7 +110,7 @@ fn wait_for_hello(
             let reason = format!("the executed program {} before it answered", ended.exit);
             return Err(io::Error::other(reason));
         }
-        if !is_wanted() {
+        if !meanwhile() {
             return Err(io::Error::other("nobody wants it any more"));
         }
         if Instant::now() > deadline {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::start::fork_server::{Trouble, Zygote};
-use crate::start::{IsWanted, Obey};
+use crate::start::{Meanwhile, Obey};
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
@@ -85,9 +85,9 @@ impl Fork {
         self.keep_unless_broken(outcome)
     }
 
-    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn take(&mut self, meanwhile: Meanwhile<'_>) -> Result<Process, Error> {
         let Some(zygote) = self.zygotes.first() else { unreachable!("something was ordered from it") };
-        let outcome = zygote.take(is_wanted);
+        let outcome = zygote.take(meanwhile);
         self.keep_unless_broken(outcome)
     }
 
@@ -104,10 +104,10 @@ impl Fork {
     }
 
     /// Collects zygotes that ended, and has the last one make a spare.
-    pub(crate) fn collect(&mut self, is_wanted: IsWanted<'_>) {
+    pub(crate) fn collect(&mut self, meanwhile: Meanwhile<'_>) {
         self.zygotes.retain(|zygote| zygote.process.collect().is_none());
-        if let ([only], true) = (&self.zygotes[..], is_wanted()) {
-            match only.copy(is_wanted) {
+        if let ([only], true) = (&self.zygotes[..], meanwhile()) {
+            match only.copy(meanwhile) {
                 Ok(spare) => self.zygotes.push(spare),
                 // Without a spare it works as well, and it is tried again.
                 Err(Trouble::Refused(_)) => {}

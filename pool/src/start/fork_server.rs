@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::start::IsWanted;
+use crate::start::Meanwhile;
 use crate::start::exec::Guest;
 use crate::sys::descriptors;
 use crate::sys::process::Process;
@@ -52,16 +52,16 @@ impl Zygote {
     }
 
     /// Takes the worker that was ordered first, which is a child of this process.
-    pub(crate) fn take(&self, is_wanted: IsWanted<'_>) -> Result<Process, Trouble> {
-        let forked = self.orders.forked(PATIENCE, is_wanted).map_err(Trouble::Broken)?;
+    pub(crate) fn take(&self, meanwhile: Meanwhile<'_>) -> Result<Process, Trouble> {
+        let forked = self.orders.forked(PATIENCE, meanwhile).map_err(Trouble::Broken)?;
         Self::take_charge(forked.map_err(Trouble::Refused)?)
     }
 
     /// Has it make another one like itself, also a child of this process.
-    pub(crate) fn copy(&self, is_wanted: IsWanted<'_>) -> Result<Zygote, Trouble> {
+    pub(crate) fn copy(&self, meanwhile: Meanwhile<'_>) -> Result<Zygote, Trouble> {
         descriptors::probe(DESCRIPTORS).map_err(Trouble::Refused)?;
         let (orders, helm) = Orders::pair().map_err(Trouble::Refused)?;
-        let forked = self.orders.copy(helm, PATIENCE, is_wanted).map_err(Trouble::Broken)?;
+        let forked = self.orders.copy(helm, PATIENCE, meanwhile).map_err(Trouble::Broken)?;
         Ok(Zygote { process: Self::take_charge(forked.map_err(Trouble::Refused)?)?, orders })
     }
 
@@ -92,16 +92,16 @@ impl ForkServer {
         Ok(())
     }
 
-    pub(crate) fn order(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<(), Error> {
+    pub(crate) fn order(&mut self, setup: Setup, meanwhile: Meanwhile<'_>) -> Result<(), Error> {
         if let Some(guest) = self.guest.take() {
-            let (process, orders) = guest.let_in(is_wanted)?;
+            let (process, orders) = guest.let_in(meanwhile)?;
             self.zygote = Some(Zygote { process, orders });
         }
         self.ask(|zygote| zygote.order(setup))
     }
 
-    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
-        self.ask(|zygote| zygote.take(is_wanted))
+    pub(crate) fn take(&mut self, meanwhile: Meanwhile<'_>) -> Result<Process, Error> {
+        self.ask(|zygote| zygote.take(meanwhile))
     }
 
     fn ask<T>(&mut self, what: impl FnOnce(&Zygote) -> Result<T, Trouble>) -> Result<T, Error> {

@@ -44,8 +44,8 @@ pub enum StartMethod {
 /// What a fork of the program does instead of going on: it serves as a zygote.
 pub(crate) type Obey = fn(Helm) -> !;
 
-/// Asked from time to time while a start takes long: does anybody still want it?
-pub(crate) type IsWanted<'f> = &'f dyn Fn() -> bool;
+/// Called from time to time while a start takes long: does what cannot wait, and tells whether anybody still wants the start.
+pub(crate) type Meanwhile<'f> = &'f mut dyn FnMut() -> bool;
 
 /// Makes workers by one of the methods. Dropped, it ends its helpers, and what was ordered and not taken.
 ///
@@ -72,32 +72,32 @@ impl Starter {
     }
 
     /// Says that workers will be ordered: what takes time to load begins to. None is on order.
-    pub(crate) fn expect(&mut self, is_wanted: IsWanted<'_>) -> Result<(), Error> {
+    pub(crate) fn expect(&mut self, meanwhile: Meanwhile<'_>) -> Result<(), Error> {
         match self {
             Starter::ForkServer(server) => server.expect(),
             Starter::Spawn(spawn) => spawn.expect(),
             Starter::Fork(fork) => {
-                fork.collect(is_wanted);
+                fork.collect(meanwhile);
                 Ok(())
             }
         }
     }
 
     /// Has a worker made; [`take`](Self::take) waits for it.
-    pub(crate) fn order(&mut self, setup: Setup, is_wanted: IsWanted<'_>) -> Result<(), Error> {
+    pub(crate) fn order(&mut self, setup: Setup, meanwhile: Meanwhile<'_>) -> Result<(), Error> {
         match self {
-            Starter::ForkServer(server) => server.order(setup, is_wanted),
+            Starter::ForkServer(server) => server.order(setup, meanwhile),
             Starter::Spawn(spawn) => spawn.order(setup),
             Starter::Fork(fork) => fork.order(setup),
         }
     }
 
     /// Takes the worker that was ordered first.
-    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn take(&mut self, meanwhile: Meanwhile<'_>) -> Result<Process, Error> {
         match self {
-            Starter::ForkServer(server) => server.take(is_wanted),
-            Starter::Spawn(spawn) => spawn.take(is_wanted),
-            Starter::Fork(fork) => fork.take(is_wanted),
+            Starter::ForkServer(server) => server.take(meanwhile),
+            Starter::Spawn(spawn) => spawn.take(meanwhile),
+            Starter::Fork(fork) => fork.take(meanwhile),
         }
     }
 
@@ -111,11 +111,11 @@ impl Starter {
     }
 
     /// Collects helpers that ended.
-    pub(crate) fn collect_helpers(&mut self, is_wanted: IsWanted<'_>) {
+    pub(crate) fn collect_helpers(&mut self, meanwhile: Meanwhile<'_>) {
         match self {
             Starter::ForkServer(server) => server.collect(),
             Starter::Spawn(_) => {}
-            Starter::Fork(fork) => fork.collect(is_wanted),
+            Starter::Fork(fork) => fork.collect(meanwhile),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::start::IsWanted;
+use crate::start::Meanwhile;
 use crate::start::exec::Guest;
 use crate::sys::process::Process;
 use crate::transport::control::{Order, Setup};
@@ -38,9 +38,9 @@ impl Spawn {
         Ok(())
     }
 
-    pub(crate) fn take(&mut self, is_wanted: IsWanted<'_>) -> Result<Process, Error> {
+    pub(crate) fn take(&mut self, meanwhile: Meanwhile<'_>) -> Result<Process, Error> {
         let Some((guest, setup)) = self.ordered.pop_front() else { unreachable!("it was ordered") };
-        let (process, orders) = guest.let_in(is_wanted)?;
+        let (process, orders) = guest.let_in(meanwhile)?;
         if let Err(error) = orders.send(Order::Serve(setup)) {
             process.kill();
             process.collect_within(PATIENCE);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! empty ── occupy ──► occupied ── collect ──► empty, at once or after a pause
-//!   ▲                    │ terminate: SIGTERM, at the deadline SIGKILL
+//!   ▲                    │ terminate, or told to leave and not gone in time: SIGTERM, at the deadline SIGKILL
 //!   │                    │ give_up, when it should be ready and is not: SIGKILL
 //!   └── back_off ◄───────┘
 //! ```
@@ -17,12 +17,14 @@ use crate::sys::process::Process;
 #[derive(Debug)]
 pub(crate) struct Slot {
     process: Option<Process>,
-    /// Not filled before this.
-    not_before: Option<Instant>,
+    /// Not filled before this, if it is empty.
+    not_before: Instant,
     /// When to see whether the worker is ready.
     ready_by: Option<Instant>,
     /// It was not.
     is_overdue: bool,
+    /// When to see whether it left, which it was told to.
+    gone_by: Option<Instant>,
     /// When SIGTERM becomes SIGKILL.
     kill_at: Option<Instant>,
     setbacks: Setbacks,
@@ -32,9 +34,10 @@ impl Slot {
     pub(crate) fn empty() -> Self {
         Self {
             process: None,
-            not_before: None,
+            not_before: Instant::now(),
             ready_by: None,
             is_overdue: false,
+            gone_by: None,
             kill_at: None,
             setbacks: Setbacks::default(),
         }
@@ -47,7 +50,6 @@ impl Slot {
     /// Takes in a worker, which should be ready by then if there is a limit.
     pub(crate) fn occupy(&mut self, process: Process, ready_by: Option<Instant>) {
         self.process = Some(process);
-        self.not_before = None;
         self.ready_by = ready_by;
         self.is_overdue = false;
         self.kill_at = None;
@@ -56,20 +58,20 @@ impl Slot {
 
     /// Should the place be filled now, if workers are wanted?
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.process.is_none() && self.not_before.is_none_or(|time| time <= now)
+        self.process.is_none() && self.not_before <= now
     }
 
     /// When something is to be done without being asked.
     pub(crate) fn due(&self, wants_workers: bool) -> Option<Instant> {
         match self.process {
-            Some(_) => self.kill_at.into_iter().chain(self.ready_by).min(),
-            None => self.not_before.filter(|_| wants_workers),
+            Some(_) => self.kill_at.into_iter().chain(self.ready_by).chain(self.gone_by).min(),
+            None => wants_workers.then_some(self.not_before),
         }
     }
 
     /// Waits before the place is filled again.
     pub(crate) fn back_off(&mut self, setback: Setback) {
-        self.not_before = Some(Instant::now() + self.setbacks.add(setback));
+        self.not_before = Instant::now() + self.setbacks.add(setback);
     }
 
     /// What happened before to the workers of this place.
@@ -84,6 +86,18 @@ impl Slot {
     /// Tells, once, that the worker should be ready by now.
     pub(crate) fn should_be_ready(&mut self, now: Instant) -> bool {
         self.ready_by.take_if(|time| *time <= now).is_some()
+    }
+
+    /// Sets when the worker should have left, if it is the one with this process id.
+    pub(crate) fn leave_only(&mut self, pid: u32, gone_by: Option<Instant>) {
+        if self.process.as_ref().is_some_and(|process| process.pid() == pid) {
+            self.gone_by = gone_by;
+        }
+    }
+
+    /// Tells, once, that the worker should have left by now.
+    pub(crate) fn should_be_gone(&mut self, now: Instant) -> bool {
+        self.gone_by.take_if(|time| *time <= now).is_some()
     }
 
     /// Ends a worker that is not ready in time.
@@ -136,8 +150,8 @@ impl Slot {
     pub(crate) fn collect(&mut self) -> Option<Ended> {
         let ended = self.process.as_ref()?.collect()?;
         self.process = None;
-        self.ready_by = None;
-        self.kill_at = None;
+        (self.ready_by, self.gone_by, self.kill_at) = (None, None, None);
+        self.not_before = Instant::now();
         Some(ended)
     }
 }
@@ -198,6 +212,22 @@ mod tests {
         assert!(!slot.is_due(before) && slot.is_hopeless());
         assert!(slot.is_due(Instant::now() + Duration::from_secs(10)));
         assert!(slot.due(true).is_some() && slot.due(false).is_none());
+    }
+
+    #[test]
+    fn a_worker_that_was_told_to_leave_is_looked_at_once_when_it_should_be_gone() {
+        let mut slot = stubborn();
+        let pid = slot.process().unwrap().pid();
+        let now = Instant::now();
+        slot.leave_only(pid + 1, Some(now));
+        assert!(slot.due(true).is_none() && !slot.should_be_gone(now));
+        slot.leave_only(pid, Some(now));
+        assert_eq!(slot.due(false), Some(now));
+        assert!(!slot.should_be_gone(now - Duration::from_millis(1)));
+        assert!(slot.should_be_gone(now) && !slot.should_be_gone(now));
+        slot.terminate(now);
+        assert_eq!(comes_to_an_end(&mut slot), Some(Exit::Signal(9)));
+        assert!(slot.due(true).is_some_and(|due| due <= Instant::now()), "to be filled");
     }
 
     #[test]

@@ -124,14 +124,14 @@ impl Orders {
     }
 
     /// Has a zygote make another one at the other end of a channel; returns its process id.
-    pub(crate) fn copy(&self, helm: Helm, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
+    pub(crate) fn copy(&self, helm: Helm, patience: Duration, goes_on: &mut dyn FnMut() -> bool) -> Forked {
         self.send(Order::Copy(helm.orders, helm.reports))?;
-        self.forked(patience, is_wanted)
+        self.forked(patience, goes_on)
     }
 
     /// Waits for the oldest answer of a zygote: the id of the process that it made.
-    pub(crate) fn forked(&self, patience: Duration, is_wanted: &dyn Fn() -> bool) -> Forked {
-        Ok(match receive_within(&self.reports, patience, is_wanted)? {
+    pub(crate) fn forked(&self, patience: Duration, goes_on: &mut dyn FnMut() -> bool) -> Forked {
+        Ok(match receive_within(&self.reports, patience, goes_on)? {
             Report::Forked(pid) => Ok(pid),
             Report::Failed(errno) => Err(io::Error::from_raw_os_error(errno)),
         })
@@ -144,12 +144,12 @@ pub(crate) type Forked = io::Result<io::Result<u32>>;
 fn receive_within<T>(
     receiver: &IpcReceiver<T>,
     patience: Duration,
-    is_wanted: &dyn Fn() -> bool,
+    goes_on: &mut dyn FnMut() -> bool,
 ) -> io::Result<T>
 where
     T: for<'de> Deserialize<'de> + Serialize,
 {
-    /// How often to ask whether the answer is still wanted.
+    /// How often to ask whether to go on waiting.
     const GLANCE: Duration = Duration::from_millis(50);
     let deadline = Instant::now().checked_add(patience);
     loop {
@@ -160,7 +160,7 @@ where
                 if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryRecvError::IpcError(error)) => return Err(to_io(error)),
         }
-        if deadline.is_some_and(|deadline| Instant::now() > deadline) || !is_wanted() {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) || !goes_on() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}")));
         }
     }
@@ -180,7 +180,7 @@ impl Helm {
     ///
     /// Asks from time to time, because that the channel is closed is not to be relied on: a fork of the parent may
     /// have a copy of its other end.
-    pub(crate) fn first(&self, has_parent: &dyn Fn() -> bool) -> Option<Order> {
+    pub(crate) fn first(&self, has_parent: &mut dyn FnMut() -> bool) -> Option<Order> {
         receive_within(&self.orders, Duration::MAX, has_parent).ok()
     }
 

@@ -40,9 +40,9 @@ fn serve_if_invited() {
     signals::set_up_worker();
     // Duplicate tasks were reported to the parent by its own table; it does not start workers then.
     let Ok(identity) = Identity::own() else { process::exit_at_once(handshake::EXIT_NOT_INVITED) };
-    let has_parent = || process::parent_pid() == invitation.parent;
+    let mut has_parent = || process::parent_pid() == invitation.parent;
     let helm = Helm::report_to(&invitation.server, invitation.token, identity).ok();
-    let called = helm.and_then(|helm| Some((helm.first(&has_parent)?, helm)));
+    let called = helm.and_then(|helm| Some((helm.first(&mut has_parent)?, helm)));
     if let Some((order, helm)) = called {
         // Not before, because until then this process must put away what a killed parent cannot.
         if process::die_with_parent(invitation.parent) {
