@@ -95,8 +95,8 @@ fn each_foreign_interface_has_one_place() {
 
 #[test]
 fn only_start_and_the_zygote_make_processes() {
-    let makes = ["Command::new", "process::fork(", "fork_sibling("];
-    assert_eq!(outside(&["start/", "worker/zygote.rs", "sys/process.rs"], &makes), [""; 0]);
+    let makes = ["Command::new", "process::fork(", "fork_sibling(", "own_program("];
+    assert_eq!(outside(&["start/", "worker/zygote.rs", "sys/process.rs", "sys/execute.rs"], &makes), [""; 0]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::support::report::scratch_path;
-use crate::support::{Log, Program, Random, comes_true};
+use crate::support::{Gate, Log, Program, Random, before_main, comes_true};
 use crate::{PROGRAM, PROGRAM_MORTAL};
 
 crate::cases![
@@ -19,7 +19,8 @@ crate::cases![
     leaves_no_process_while_pools_come_and_go,
     leaves_no_process_of_pools_in_tasks,
     leaves_no_process_of_another_user,
-    leaves_no_socket_that_the_executed_process_can_remove,
+    leaves_no_process_that_waits_before_main,
+    who_was_not_invited_by_its_parent_leaves_at_once,
 ];
 
 const SIGNALS: [Signal; 2] = [Signal::TERM, Signal::KILL];
@@ -101,20 +102,35 @@ fn leaves_no_process_of_another_user(method: StartMethod) {
     ends_when_ready("of_another_user", method, 1, 3);
 }
 
-fn leaves_no_socket_that_the_executed_process_can_remove(method: StartMethod) {
-    let (directory, other) = (scratch_path("directory"), scratch_path("other"));
+fn leaves_no_process_that_waits_before_main(method: StartMethod) {
+    if method == StartMethod::Fork {
+        // It executes nothing.
+        return;
+    }
+    for signal in SIGNALS {
+        let (log, gate, waiting) = (Log::new(), Gate::new(), Log::new());
+        let directory = scratch_path("directory");
+        std::fs::create_dir(&directory).unwrap();
+        let program = Program::new(PROGRAM_MORTAL, "busy", method).arg(log.path()).env("TMPDIR", &directory);
+        // The program itself is the first to come by.
+        let mut program = program.env(before_main::WAIT, before_main::told(1, &gate, &waiting)).start();
+        waiting.wait_for(2);
+        program.end_with(signal);
+        nothing_stays(&program);
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0);
+    }
+}
+
+fn who_was_not_invited_by_its_parent_leaves_at_once(method: StartMethod) {
+    let directory = scratch_path("directory");
     let socket = directory.join("socket");
     std::fs::create_dir(&directory).unwrap();
-    drop(UnixListener::bind(&socket).unwrap());
-    std::fs::create_dir(&other).unwrap();
-    std::fs::write(other.join("file"), "precious").unwrap();
-    // As a process finds it whose parent was killed after it made the socket, or in the middle of removing it.
-    for name in [socket, directory.join("gone"), other.join("file")] {
-        std::fs::create_dir_all(&directory).unwrap();
-        let invitation = format!("1 1 {:032x} {}", 7, name.display());
+    let listener = UnixListener::bind(&socket).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    for name in [socket.display().to_string(), "/proc/self/fd/1".to_owned()] {
+        let invitation = format!("1 1 {:032x} {name}", 7);
         let ended = Program::new(PROGRAM, "builds", method).env("POOL_SERVE", invitation).run();
         assert_eq!(ended.status.code(), Some(121), "{ended:?}");
-        assert_eq!(directory.exists(), name.starts_with(&other));
     }
-    assert_eq!(std::fs::read_to_string(other.join("file")).unwrap(), "precious");
+    assert!(listener.accept().is_err() && socket.exists(), "it neither called nor removed anything");
 }

@@ -6,7 +6,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pool::{Pool, StartMethod, pool_task};
-use tests::support::{note, program, report, start, tasks, wait_until};
+use tests::support::{before_main, note, program, report, start, tasks, wait_until};
+
+/// Before the library's own constructor, which has no number.
+#[used]
+#[unsafe(link_section = ".init_array.00101")]
+static WAIT_IF_TOLD: extern "C" fn() = before_main::wait_if_told;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -4,6 +4,7 @@
 //! process of its own (see [`case`]), so that nothing another test does disturbs its [`census`]. Tasks tell
 //! the test what they do through files (see [`report`]), because that survives whatever happens to a worker.
 
+pub mod before_main;
 pub mod case;
 pub mod census;
 pub mod fickle;

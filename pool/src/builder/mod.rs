@@ -262,10 +262,16 @@ impl PoolBuilder {
     /// assert!(matches!(Pool::builder().workers(0).build(), Err(Error::InvalidOption { .. })));
     /// ```
     pub fn build(self) -> Result<Pool> {
-        if std::env::var_os(handshake::VARIABLE).is_some() {
+        // What the environment of a program with raised rights says is not to be believed.
+        if std::env::var_os(handshake::VARIABLE).is_some() && !process::has_raised_rights() {
             let reason =
                 "this process was executed as a worker, but its `main` with `#[pool::main]` was not entered";
             return Err(Error::spawn("becoming a worker", std::io::Error::other(reason)));
+        }
+        if self.start_method != StartMethod::Fork && process::has_raised_rights() {
+            let reason = "a program that runs with more rights than its user (set-user-ID, file capabilities) is not executed \
+                          again as a worker, whose environment its user chose; use `Fork`";
+            return Err(invalid("start_method", reason));
         }
         Registry::get()?;
         let depth = handshake::next_depth()?;
@@ -295,11 +301,11 @@ impl PoolBuilder {
             is_image: self.start_method == StartMethod::Fork,
             conditions,
         };
+        // Before there is anything else of ours: `Fork` wants to be alone, and copies what there is.
+        let starter = Starter::new(self.start_method, depth, worker::obey_orders)?;
         let commands = Commands::new().map_err(|error| Error::spawn("making an event descriptor", error))?;
         let commands = Arc::new(commands);
         let bell = ParentBell::new().map_err(|error| Error::spawn("making shared memory", error))?;
-        // Before any thread of ours exists: `Fork` wants to be alone.
-        let starter = Starter::new(self.start_method, depth, worker::obey_orders)?;
         let initializer = rules.initializer.as_ref().map(|once| once.name);
         let driver = Driver::new(workers, rules);
         let stock = Stock::new(workers);

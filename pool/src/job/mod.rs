@@ -302,7 +302,8 @@ impl Until {
     #[inline]
     pub(crate) fn holds(self, job: &Job) -> bool {
         match self {
-            Until::News => job.has_news(),
+            // What settles the job is news too, but somebody may have taken that as such just before he looked whether it is settled.
+            Until::News => job.has_news() || job.is_settled(),
             Until::Settled => job.is_settled(),
         }
     }
@@ -380,6 +381,15 @@ mod tests {
         fn drop(&mut self) {
             let _ = self.1.send(self.0.aborted().is_none());
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_news_of_a_settled_job_though_others_may_have_taken_them() {
+        let job = Job::new("echo");
+        assert!(!Until::News.holds(&job));
+        job.abort(Error::Terminated);
+        job.take();
+        assert!(Until::News.holds(&job) && Until::Settled.holds(&job));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl<'p> Stream<'p> {
             if self.over {
                 return Next::End;
             }
-            // Before input is asked for: what is flagged as news from here on is still flagged when this waits.
+            // First of all: what was delivered before the job was settled is then taken below.
             let settled = self.job.is_settled();
             let (one, more) = self.job.take();
             let nothing = one.is_none() && more.is_empty();

@@ -1,8 +1,6 @@
 //! Executes the program again and waits until the new process says hello.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,9 +8,10 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::handshake::{Identity, Invitation, VARIABLE};
 use crate::start::Meanwhile;
+use crate::sys::execute;
 use crate::sys::process::{self, Process};
 use crate::sys::thread::start_thread;
-use crate::transport::control::{Door, Hello, Orders};
+use crate::transport::control::{Door, Hello, Knocker, Orders};
 
 /// How long a new process may take from its start to its first words. Loading a large program from a cold disk takes
 /// seconds.
@@ -20,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often to see whether the process died instead of talking.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// The program itself, wherever it came from and whatever happened to its file since.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+/// How long the thread at the door may take to notice that nobody comes any more.
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// An execution of the program that has not said hello yet. Dropped, it ends.
 pub(crate) struct Guest {
@@ -29,7 +28,7 @@ pub(crate) struct Guest {
     process: Option<Process>,
     token: u128,
     identity: Identity,
-    door: String,
+    knocker: Knocker,
     hello: Receiver<io::Result<Hello>>,
     waiter: Option<JoinHandle<()>>,
 }
@@ -38,12 +37,12 @@ impl Guest {
     /// Executes the program. It takes its time to load, in which the caller can do something else.
     pub(crate) fn invite(depth: u32) -> Result<Self, Error> {
         let identity = Identity::own()?;
-        let door = Door::open().map_err(|error| Error::spawn("opening a socket for the handshake", error))?;
-        let name = door.name().to_owned();
+        let (door, knocker) =
+            Door::open().map_err(|error| Error::spawn("opening a socket for the handshake", error))?;
         let token = random_token();
-        let invitation = Invitation { parent: process::own_pid(), depth, token, server: name.clone() };
-        let process =
-            spawn(&invitation).map_err(|error| Error::spawn("executing the program again", error))?;
+        let invitation = Invitation { parent: process::own_pid(), depth, token, server: knocker.name() };
+        let process = execute::own_program(VARIABLE, &invitation.to_text(), knocker.as_fd())
+            .map_err(|error| Error::spawn("executing the program again", error))?;
         let (sender, hello) = mpsc::channel();
         let waiter = start_thread("pool-door", move || {
             // The receiver is gone if its patience was.
@@ -51,7 +50,8 @@ impl Guest {
         });
         match waiter {
             Ok(waiter) => {
-                Ok(Self { process: Some(process), token, identity, door: name, hello, waiter: Some(waiter) })
+                let (process, waiter) = (Some(process), Some(waiter));
+                Ok(Self { process, token, identity, knocker, hello, waiter })
             }
             Err(error) => {
                 end(&process);
@@ -83,12 +83,11 @@ impl Drop for Guest {
         if let Some(process) = self.process.take() {
             // If it is at the door and says nothing, its end is what ends the wait.
             end(&process);
-            // To knock takes a descriptor, and there may be no other.
-            drop(process);
-            Door::give_up(&self.door);
+            self.knocker.knock();
         }
-        // It ends: somebody came, or we just did.
-        if let Some(waiter) = self.waiter.take() {
+        // If a stranger stands in the door and says nothing, the thread is left alone.
+        let is_over = !matches!(self.hello.recv_timeout(LAST_CALL), Err(RecvTimeoutError::Timeout));
+        if let (true, Some(waiter)) = (is_over, self.waiter.take()) {
             let _ = waiter.join();
         }
     }
@@ -117,17 +116,6 @@ fn wait_for_hello(
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")));
         }
     }
-}
-
-fn spawn(invitation: &Invitation) -> io::Result<Process> {
-    let mut command = Command::new(OWN_PROGRAM);
-    if let Some(name) = std::env::args_os().next() {
-        command.arg0(name);
-    }
-    // In a group of its own from the first moment, because Ctrl-C goes to the program's.
-    command.process_group(0).env(VARIABLE, invitation.to_text()).stdin(Stdio::null());
-    // If it cannot be opened, it is ended there.
-    Process::open_executed(command.spawn()?.id())
 }
 
 fn end(process: &Process) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::start::fork_server::{Trouble, Zygote};
 use crate::start::{Meanwhile, Obey};
+use crate::sys::descriptors;
 use crate::sys::process::{self, Forked, Process};
 use crate::sys::signals;
 use crate::transport::control::{Orders, Setup};
@@ -47,6 +48,8 @@ impl Fork {
             return Err(Error::InvalidOption { option: "start_method", reason });
         }
         let parent = process::own_pid();
+        // What is made from here on may get its number if it is closed.
+        let has_stdin = descriptors::is_stdin_open();
         let (orders, helm) =
             Orders::pair().map_err(|error| Error::spawn("making the zygote's channel", error))?;
         // What is buffered would be written by every image as well.
@@ -60,6 +63,10 @@ impl Fork {
                 drop(orders);
                 if !process::die_with_parent(parent) {
                     process::exit_at_once(crate::handshake::EXIT_NO_PARENT);
+                }
+                if has_stdin {
+                    // It is the program's to read.
+                    let _ = descriptors::empty_stdin();
                 }
                 process::lead_own_group();
                 process::name_thread(c"pool-zygote");

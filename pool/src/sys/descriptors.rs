@@ -1,5 +1,6 @@
-//! Whether there are descriptors left.
+//! Whether there are descriptors left, and what stands at the first of them.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -12,4 +13,14 @@ pub(crate) fn probe(count: usize) -> io::Result<()> {
     let first = Event::new()?;
     let more = (1..count).map(|_| first.as_fd().try_clone_to_owned());
     more.collect::<io::Result<Vec<_>>>().map(drop)
+}
+
+/// Tells whether there is something at descriptor 0.
+pub(crate) fn is_stdin_open() -> bool {
+    rustix::io::fcntl_getfd(rustix::stdio::stdin()).is_ok()
+}
+
+/// Has stdin end at once.
+pub(crate) fn empty_stdin() -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stdin(File::open("/dev/null")?)?)
 }

@@ -4,6 +4,7 @@ pub(crate) mod barrier;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod event;
+pub(crate) mod execute;
 pub(crate) mod futex;
 pub(crate) mod limits;
 pub(crate) mod memory;

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -14,6 +15,9 @@ use rustix::process::{
 
 use crate::exit::{Ended, Exit, ExitReport};
 use crate::sys::event;
+
+/// How long a process may take to end that was killed, and is not what is waited for.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// A child process that cannot be confused with another, however often its id is used again.
 #[derive(Debug)]
@@ -115,13 +119,25 @@ impl Process {
             return;
         }
         self.kill();
-        let Ok(pid) = to_pid(self.pid) else { return };
-        while let Ok(_) | Err(rustix::io::Errno::INTR) =
-            waitid(WaitId::Pgid(Some(pid)), WaitIdOptions::EXITED)
-        {}
+        while self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_none() {}
+        self.collect_group();
         // If it never led its group, it is not collected yet.
         self.wait_for(WaitIdOptions::EXITED);
         self.is_collected.store(true, Ordering::Relaxed);
+    }
+
+    /// Collects the children of this process in the group. A program that adopts orphans may have some that it may not kill: those
+    /// are left to themselves.
+    fn collect_group(&self) {
+        let Ok(pid) = to_pid(self.pid) else { return };
+        let deadline = Instant::now() + LAST_BREATH;
+        loop {
+            match waitid(WaitId::Pgid(Some(pid)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+                _ => return,
+            }
+        }
     }
 
     /// Collects the process within that time; false if it did not end.
@@ -288,7 +304,7 @@ pub(crate) unsafe fn fork() -> io::Result<Forked> {
 /// So a zygote makes workers that belong to the program itself, which can wait for them, learns how
 /// they ended from the kernel, and keeps them when the zygote dies. The C library's `fork` cannot ask for
 /// that; like it, this tells the kernel where the C library keeps the thread's id, so that
-/// threads and `abort` work in the child.
+/// threads and `abort` work in the child, and its list of robust mutexes, so that they are free when it dies.
 ///
 /// # Safety
 ///
@@ -301,15 +317,30 @@ pub(crate) unsafe fn fork_sibling() -> io::Result<Forked> {
     if found {
         flags |= libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
     }
+    let robust = robust_list();
     // SAFETY: without CLONE_VM the child gets its own copy of the memory and, with no stack given, goes on on its
     // copy of this one. `tid_address` is where the C library itself asked for the id. The caller promises
     // that no other thread holds anything.
     let pid = unsafe { raw_clone(flags, tid_address) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Forked::Child),
+        0 => {
+            if let Some((head, length)) = robust {
+                // SAFETY: this is where the C library has the list of this thread, whose memory was just copied.
+                unsafe { libc::syscall(libc::SYS_set_robust_list, head, length) };
+            }
+            Ok(Forked::Child)
+        }
         pid => Ok(Forked::Parent(pid.unsigned_abs() as u32)),
     }
+}
+
+/// Where the C library has its list of the robust mutexes that the calling thread holds, and the length of its head.
+fn robust_list() -> Option<(*mut libc::c_void, usize)> {
+    let (mut head, mut length) = (std::ptr::null_mut::<libc::c_void>(), 0usize);
+    // SAFETY: for the calling thread, 0, it stores a pointer and a length to where the arguments point.
+    let outcome = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut length) };
+    (outcome == 0 && !head.is_null()).then_some((head, length))
 }
 
 /// # Safety

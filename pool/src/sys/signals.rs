@@ -4,12 +4,32 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 /// Sets what Rust's runtime sets before `main`, leaves Ctrl-C to the program that owns the pool, and sees to it that
-/// SIGTERM ends the process, whatever that program does about its own.
+/// SIGTERM ends the process, whatever that program does about its own. Who uses the terminal is not stopped for it.
 pub(crate) fn set_up_worker() {
     ignore(libc::SIGPIPE);
     ignore(libc::SIGINT);
+    ignore(libc::SIGTTIN);
+    ignore(libc::SIGTTOU);
     // SAFETY: the default action installs no code.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_DFL) };
+    set_mask(&empty());
+}
+
+/// Sets what the standard library sets before it executes a program: no handler of this one's can run any more, no signal is
+/// blocked, and a broken pipe ends the process.
+pub(crate) fn forget_handlers() {
+    for signal in 1..=libc::SIGRTMAX() {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: it writes one `sigaction`, or nothing where it fails.
+        let known = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } == 0;
+        // SAFETY: a `sigaction` of zeroes is one: the default.
+        let mut action = unsafe { action.assume_init() };
+        if known && (action.sa_sigaction != libc::SIG_IGN || signal == libc::SIGPIPE) {
+            action.sa_sigaction = libc::SIG_DFL;
+            // SAFETY: the default action installs no code.
+            unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+        }
+    }
     set_mask(&empty());
 }
 

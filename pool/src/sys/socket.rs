@@ -2,18 +2,61 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, sendmsg,
-    socket_with,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg,
+    sendmsg, shutdown, socket_with,
 };
 
-/// Connects to the socket of that name and hangs up at once.
-pub(crate) fn knock(name: &str) -> io::Result<()> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-    Ok(connect(&socket, &SocketAddrUnix::new(name)?)?)
+/// Where a process finds its own descriptors as files.
+const OWN_DESCRIPTORS: &str = "/proc/self/fd/";
+
+/// Can call at a socket with no more descriptors than it has, and when the name of that is gone.
+pub(crate) struct Caller {
+    socket: OwnedFd,
+    /// The one to call at.
+    other: OwnedFd,
+}
+
+impl Caller {
+    /// For the socket of that name.
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let other = open(name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self {
+            // Where a program closed its standard streams, this may have got one of their numbers.
+            other: fcntl_dupfd_cloexec(&other, 3)?,
+            socket: socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?,
+        })
+    }
+
+    /// A name for it that this process has, and one that inherits its descriptor.
+    pub(crate) fn name(&self) -> String {
+        format!("{OWN_DESCRIPTORS}{}", self.other.as_raw_fd())
+    }
+
+    /// The descriptor behind that name.
+    pub(crate) fn other(&self) -> BorrowedFd<'_> {
+        self.other.as_fd()
+    }
+
+    /// Connects to it and hangs up at once.
+    pub(crate) fn call(&self) -> io::Result<()> {
+        connect(&self.socket, &SocketAddrUnix::new(self.name())?)?;
+        Ok(shutdown(&self.socket, Shutdown::Both)?)
+    }
+}
+
+/// Closes the descriptor that was inherited for this name.
+pub(crate) fn forget(name: &str) {
+    if let Some(Ok(descriptor)) = name.strip_prefix(OWN_DESCRIPTORS).map(str::parse) {
+        // SAFETY: the parent left it open for this process alone, and nothing else here knows of it.
+        drop(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    }
 }
 
 /// Sends one message that carries one descriptor or two.

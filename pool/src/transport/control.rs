@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -171,17 +171,10 @@ impl Helm {
     pub(crate) fn report_to(server: &str, token: u128, identity: Identity) -> io::Result<Helm> {
         let (orders, helm) = Orders::pair()?;
         let door = IpcSender::<Hello>::connect(server.to_owned())?;
+        socket::forget(server);
         door.send(Hello { token, identity, orders: orders.orders, reports: orders.reports })
             .map_err(to_io)?;
         Ok(helm)
-    }
-
-    /// Waits for the first order while there is somebody to give it.
-    ///
-    /// Asks from time to time, because that the channel is closed is not to be relied on: a fork of the parent may
-    /// have a copy of its other end.
-    pub(crate) fn first(&self, has_parent: &mut dyn FnMut() -> bool) -> Option<Order> {
-        receive_within(&self.orders, Duration::MAX, has_parent).ok()
     }
 
     /// Waits for the next order; `None` when there will be none.
@@ -201,54 +194,66 @@ impl Helm {
     }
 }
 
-/// Where an executed process says hello; its name goes with it and is gone after the first caller.
-pub(crate) struct Door {
-    server: IpcOneShotServer<Hello>,
-    name: String,
-}
+/// Where an executed process says hello: the first that comes is heard.
+pub(crate) struct Door(IpcOneShotServer<Hello>);
 
-/// Longest name that a Unix socket takes; a longer one would be cut silently.
+/// Longest name that a Unix socket takes. The library cuts a longer one, and makes a socket of that name.
 const LONGEST_NAME: usize = 107;
+/// What the library adds to the directory for temporary files.
+const NAME_IN_DIRECTORY: &str = "/.tmp123456/socket";
 
 impl Door {
-    pub(crate) fn open() -> io::Result<Self> {
+    /// Opens one that has no name in the file system any more: whoever has, or inherits, the descriptor of the
+    /// [`Knocker`] finds it.
+    pub(crate) fn open() -> io::Result<(Self, Knocker)> {
+        check_directory(&std::path::absolute(std::env::temp_dir())?)?;
         let (server, name) = IpcOneShotServer::new()?;
-        if name.len() > LONGEST_NAME {
-            let reason = format!("TMPDIR is too long: `{name}` has over {LONGEST_NAME} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
-        Ok(Self { server, name })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+        let caller = socket::Caller::new(&name);
+        let _ = fs::remove_file(&name);
+        // To remove it the library opens it, for which there may be no descriptor.
+        let _ = Path::new(&name).parent().map(fs::remove_dir);
+        Ok((Self(server), Knocker(caller?)))
     }
 
     /// Waits until somebody calls; blocks, so run it on a thread of its own.
     pub(crate) fn wait(self) -> io::Result<Hello> {
-        let Self { server, name } = self;
         // The accepted socket is not close-on-exec; it goes at once. A message that was not made by this library may panic.
-        let hello = guarded(|| server.accept());
-        // To remove its directory the library opens it, which fails if there is no descriptor left, and says nothing.
-        Self::remove(&name);
-        hello?.map(|(_, hello)| hello).map_err(to_io)
+        guarded(|| self.0.accept())?.map(|(_, hello)| hello).map_err(to_io)
+    }
+}
+
+/// Sees whether a socket in this directory can be named.
+fn check_directory(directory: &Path) -> io::Result<()> {
+    let invalid = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    // The library panics.
+    let Some(name) = directory.to_str() else {
+        return invalid(format!("TMPDIR is not UTF-8: {directory:?}"));
+    };
+    let name = name.trim_end_matches('/');
+    if name.len() + NAME_IN_DIRECTORY.len() > LONGEST_NAME {
+        let reason = "a socket's name in it would have over";
+        return invalid(format!("TMPDIR is too long: {reason} {LONGEST_NAME} bytes: `{name}`"));
+    }
+    Ok(())
+}
+
+/// Knows where a [`Door`] is, and can call there without a further descriptor.
+pub(crate) struct Knocker(socket::Caller);
+
+impl Knocker {
+    /// What a process that inherits the descriptor connects to.
+    pub(crate) fn name(&self) -> String {
+        self.0.name()
     }
 
-    /// Removes what a door of that name leaves in the file system if its process is killed, or has no descriptor for that.
-    pub(crate) fn remove(name: &str) {
-        let name = Path::new(name);
-        // It may have died between the removal of the one and the other.
-        if fs::symlink_metadata(name).is_ok_and(|found| found.file_type().is_socket()) {
-            let _ = fs::remove_file(name);
-        }
-        // A directory with something in it stays.
-        let _ = name.parent().map(fs::remove_dir);
+    /// The descriptor to inherit.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.other()
     }
 
-    /// Ends a [`wait`](Self::wait) on the door of that name: it finds that the caller has nothing to say.
-    pub(crate) fn give_up(name: &str) {
-        // It fails only if somebody else got in, and then the wait is over as well.
-        let _ = socket::knock(name);
+    /// Ends a [`wait`](Door::wait): the caller has nothing to say. It does nothing if somebody else got in.
+    pub(crate) fn knock(&self) {
+        let _ = self.0.call();
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::handshake::{self, Identity, Invitation, VARIABLE};
 use crate::registry::MAINS;
 use crate::sys::{process, signals};
-use crate::transport::control::{Door, Helm};
+use crate::transport::control::Helm;
 use crate::worker::zygote;
 
 #[used]
@@ -36,20 +36,17 @@ fn serve_if_invited() {
     // SAFETY: this runs before `main` or first in it, so no other thread reads the environment.
     unsafe { std::env::remove_var(VARIABLE) };
     let Some(invitation) = invitation else { process::exit_at_once(handshake::EXIT_NOT_INVITED) };
+    // It was so from the first moment, unless this is not the process that was invited.
+    if !process::die_with_parent(invitation.parent) {
+        process::exit_at_once(handshake::EXIT_NO_PARENT);
+    }
     process::name_thread(c"pool-zygote");
     signals::set_up_worker();
     // Duplicate tasks were reported to the parent by its own table; it does not start workers then.
     let Ok(identity) = Identity::own() else { process::exit_at_once(handshake::EXIT_NOT_INVITED) };
-    let mut has_parent = || process::parent_pid() == invitation.parent;
     let helm = Helm::report_to(&invitation.server, invitation.token, identity).ok();
-    let called = helm.and_then(|helm| Some((helm.first(&mut has_parent)?, helm)));
-    if let Some((order, helm)) = called {
-        // Not before, because until then this process must put away what a killed parent cannot.
-        if process::die_with_parent(invitation.parent) {
-            zygote::obey_from(order, helm, invitation.parent);
-        }
+    if let Some((order, helm)) = helm.and_then(|helm| Some((helm.next()?, helm))) {
+        zygote::obey_from(order, helm, invitation.parent);
     }
-    // If the parent lives, it is done with the door as well. (One that dies closes its end before it is seen to be gone.)
-    Door::remove(&invitation.server);
     process::exit_at_once(handshake::EXIT_NO_PARENT)
 }
