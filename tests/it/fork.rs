@@ -57,6 +57,7 @@ modules! {
     plain
     program_end
     retries
+    robust_mutex
     share
     share_limits
     slow_starts

@@ -13,6 +13,7 @@ crate::cases![
     a_payload_that_is_no_string_is_told_as_such,
     a_caught_panic_is_not_told_of_an_item_that_dies_later,
     a_panic_is_not_told_of_a_death_by_another_cause,
+    a_caught_panic_is_not_told_of_an_abort_in_the_same_item,
 ];
 
 /// How the worker ended and what it said.
@@ -171,4 +172,15 @@ fn a_panic_is_not_told_of_a_death_by_another_cause(method: StartMethod) {
     for (how, exit) in [("kill", Exit::Signal(9)), ("segv", Exit::Signal(11)), ("exit", Exit::Code(3))] {
         assert_eq!(lost(pool.apply(catches_and_dies, (how,)).unwrap_err()), (exit, None));
     }
+}
+
+#[pool_task]
+fn catches_and_aborts() {
+    let _ = std::panic::catch_unwind(|| panic!("handled"));
+    tasks::end_process("abort");
+}
+
+fn a_caught_panic_is_not_told_of_an_abort_in_the_same_item(method: StartMethod) {
+    let error = start(method, 1).apply(catches_and_aborts, ()).unwrap_err();
+    assert_eq!(lost(error), (Exit::Signal(6), None));
 }

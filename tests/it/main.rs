@@ -46,6 +46,7 @@ mod parent_death;
 mod plain;
 mod program_end;
 mod retries;
+mod robust_mutex;
 mod share;
 mod share_limits;
 mod slow_starts;

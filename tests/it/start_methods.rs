@@ -1,6 +1,9 @@
 //! How processes become workers.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
 
@@ -26,11 +29,15 @@ crate::cases![
     what_tasks_print_is_flushed_when_workers_leave,
     what_the_program_printed_is_not_printed_again,
     ctrl_c_is_left_to_the_program,
+    who_uses_the_terminal_is_not_stopped,
+    a_program_with_raised_rights_is_not_executed_again,
+    workers_have_no_descriptor_of_the_program,
     a_program_that_exits_leaves_nothing,
     a_program_that_ignores_its_children_works,
     closed_standard_streams_do_no_harm,
     a_long_path_for_temporary_files_works_or_is_told,
     a_missing_directory_for_temporary_files_works_or_is_told,
+    a_directory_for_temporary_files_that_is_not_utf_8_works_or_is_told,
 ];
 
 static WORD: OnceLock<String> = OnceLock::new();
@@ -171,6 +178,47 @@ fn ctrl_c_is_left_to_the_program(method: StartMethod) {
     }
 }
 
+fn who_uses_the_terminal_is_not_stopped(method: StartMethod) {
+    let (mut ours, mut theirs) = (-1, -1);
+    let none = std::ptr::null_mut::<libc::c_char>();
+    // SAFETY: it stores two descriptors, and the terminal is as it comes.
+    let opened = unsafe {
+        libc::openpty(&raw mut ours, &raw mut theirs, none, std::ptr::null_mut(), std::ptr::null_mut())
+    };
+    assert_eq!(opened, 0, "a terminal can be had");
+    // SAFETY: both were just opened.
+    let _ours = unsafe { OwnedFd::from_raw_fd(ours) };
+    // SAFETY: as above.
+    let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
+    Program::new(PROGRAM, "uses_the_terminal", method).on_terminal(theirs).run().expect_success();
+}
+
+fn a_program_with_raised_rights_is_not_executed_again(method: StartMethod) {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("not run, because it takes root to make a program that has its rights");
+        return;
+    }
+    let (copy, log) = (scratch_path("program"), Log::new());
+    fs::copy(PROGRAM, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).unwrap();
+    let program = Program::new(copy.to_str().unwrap(), "has_raised_rights", method).arg(log.path());
+    program.as_user(65534).run().expect_success();
+    assert_eq!(log.lines(), ["main"]);
+}
+
+#[pool_task]
+fn descriptors() -> Vec<String> {
+    let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    entries.flat_map(|entry| fs::read_link(entry.path())).map(|path| path.display().to_string()).collect()
+}
+
+fn workers_have_no_descriptor_of_the_program(method: StartMethod) {
+    let found = start(method, 2).apply(descriptors, ()).unwrap();
+    assert!(found.iter().any(|name| name == "/dev/null"), "stdin: {found:?}");
+    // How the supervisor is woken; and what an executed process found its parent by.
+    assert!(!found.iter().any(|name| name.contains("[eventfd]") || name.contains(".tmp")), "{found:?}");
+}
+
 fn a_program_that_exits_leaves_nothing(method: StartMethod) {
     Program::new(PROGRAM, "exits_with_a_pool_in_a_static", method).run().expect_success();
 }
@@ -186,11 +234,33 @@ fn closed_standard_streams_do_no_harm(method: StartMethod) {
 }
 
 fn a_long_path_for_temporary_files_works_or_is_told(method: StartMethod) {
-    let directory = scratch_path(&"long".repeat(40));
-    fs::create_dir(&directory).unwrap();
+    let parent = scratch_path("");
+    fs::create_dir(&parent).unwrap();
+    // A socket's name has 107 bytes at the most, and 18 of them come after the directory's.
+    for length in [80, 89, 90, 95, 96, 97, 106, 107, 150] {
+        let base = parent.to_str().unwrap().len() + 1;
+        assert!(base < 80, "{parent:?} leaves room for names");
+        let directory = parent.join("y".repeat(length - base));
+        fs::create_dir(&directory).unwrap();
+        for _ in 0..2 {
+            let ended = Program::new(PROGRAM, "builds", method).env("TMPDIR", &directory).run();
+            let fits = length <= 89 || method == StartMethod::Fork;
+            assert_eq!(ended.status.success(), fits, "{length}: {}", ended.stderr);
+            assert!(fits || ended.stderr.contains("TMPDIR is too long"), "{length}: {}", ended.stderr);
+        }
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir(directory).unwrap();
+        assert_eq!(fs::read_dir(&parent).unwrap().count(), 0, "nothing beside it");
+    }
+}
+
+fn a_directory_for_temporary_files_that_is_not_utf_8_works_or_is_told(method: StartMethod) {
+    let directory = scratch_path("directory").join(OsStr::from_bytes(b"\xff"));
+    fs::create_dir_all(&directory).unwrap();
     let ended = Program::new(PROGRAM, "builds", method).env("TMPDIR", &directory).run();
-    assert!(ended.status.success() || ended.stderr.contains("too long"), "{} {}", ended.status, ended.stderr);
-    assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    assert_eq!(ended.status.success(), method == StartMethod::Fork, "{}", ended.stderr);
+    assert!(ended.status.success() || ended.stderr.contains("TMPDIR is not UTF-8"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("pool-supervisor"), "no thread of ours panicked: {}", ended.stderr);
 }
 
 fn a_missing_directory_for_temporary_files_works_or_is_told(method: StartMethod) {

@@ -3,10 +3,13 @@
 //! It has one thread until it builds a pool. A scenario that goes wrong panics.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 
 use pool::{Error, Exit, Pool, StartMethod, pool_task};
-use tests::support::{self, Gate, note, processes, program, start, tasks, wait_until};
+use tests::support::{self, Gate, PATIENCE, note, processes, program, start, tasks, wait_until};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +20,8 @@ fn main() {
         ("builds", []) => drop(start(method, 4)),
         ("prints", []) => prints(method),
         ("prints_and_forgets", []) => prints_and_forgets(method),
+        ("uses_the_terminal", []) => uses_the_terminal(method),
+        ("has_raised_rights", [log]) => has_raised_rights(method, log),
         ("partial_line", []) => partial_line(method),
         ("panics", []) => panics(method),
         ("panicking_callback", []) => panicking_callback(method),
@@ -179,4 +184,48 @@ fn big_image(method: StartMethod) {
         pids.len() == 2 && !pids.iter().any(|pid| before.contains(pid))
     });
     assert_eq!(pool.apply(look_up, (1_234_567,)).unwrap(), expected);
+}
+
+#[pool_task]
+fn uses(what: &str) -> Result<usize, String> {
+    let mut byte = [0];
+    let outcome = match what {
+        "stdin" => std::io::stdin().read(&mut byte),
+        "reads" => File::open("/dev/tty").and_then(|mut terminal| terminal.read(&mut byte)),
+        _ => File::options().write(true).open("/dev/tty").and_then(|mut terminal| terminal.write(b"!")),
+    };
+    outcome.map_err(|error| error.to_string())
+}
+
+/// Workers are in the background of this program's terminal, which lets nobody write there either.
+fn uses_the_terminal(method: StartMethod) {
+    let terminal = File::open("/dev/tty").expect("this program has a terminal");
+    let mut how = std::mem::MaybeUninit::uninit();
+    // SAFETY: it writes one `termios`.
+    assert_eq!(unsafe { libc::tcgetattr(terminal.as_raw_fd(), how.as_mut_ptr()) }, 0);
+    // SAFETY: it was just written.
+    let mut how = unsafe { how.assume_init() };
+    how.c_lflag |= libc::TOSTOP;
+    // SAFETY: it reads one `termios`.
+    assert_eq!(unsafe { libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &raw const how) }, 0);
+    let pool = start(method, 1);
+    let used =
+        |what| pool.apply_async(uses, (what,)).get_timeout(PATIENCE).expect("it is not stopped").unwrap();
+    assert_eq!(used("stdin"), Ok(0));
+    assert!(used("reads").unwrap_err().contains("os error 5"));
+    assert_eq!(used("writes"), Ok(1));
+}
+
+/// Somebody runs it who has fewer.
+fn has_raised_rights(method: StartMethod, log: &str) {
+    note(log, "main");
+    // SAFETY: it has no preconditions.
+    assert_ne!(unsafe { libc::getauxval(libc::AT_SECURE) }, 0, "it is not where such programs are forbidden");
+    match Pool::builder().start_method(method).workers(1).build() {
+        Ok(pool) if method == StartMethod::Fork => assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9),
+        Err(Error::InvalidOption { option: "start_method", reason }) => {
+            assert!(reason.contains("rights"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -96,6 +98,27 @@ impl Program {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Runs it as another user, which takes the rights to do so.
+    pub fn as_user(mut self, user: u32) -> Self {
+        self.command.uid(user);
+        self
+    }
+
+    /// Makes it the leader of a session with this terminal, from which it also reads.
+    pub fn on_terminal(mut self, terminal: OwnedFd) -> Self {
+        let fd = terminal.as_raw_fd();
+        self.command.stdin(terminal);
+        let lead = move || {
+            // SAFETY: these are two system calls.
+            let is_done =
+                unsafe { libc::setsid() } != -1 && unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) } == 0;
+            if is_done { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: the closure makes two system calls, neither allocates nor locks, and cannot panic.
+        unsafe { self.command.pre_exec(lead) };
         self
     }
 

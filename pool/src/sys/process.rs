@@ -359,3 +359,29 @@ unsafe fn raw_clone(flags: libc::c_int, child_tid: *mut libc::c_int) -> libc::c_
         libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, child_tid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeps_in_group(group: i32) -> Child {
+        Command::new("sleep").arg("600").process_group(group).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_child_in_the_group_that_does_not_end_is_not_waited_for() {
+        let mut first = sleeps_in_group(0);
+        let mut other = sleeps_in_group(first.id() as i32);
+        let process = Process::open(first.id()).unwrap();
+        first.kill().unwrap();
+        process.collect_group();
+        assert!(other.try_wait().unwrap().is_none(), "it was neither killed nor collected");
+        assert_eq!(process.collect().map(|ended| ended.exit), Some(Exit::Unknown), "this one was");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let _ = first.wait();
+    }
+}
