@@ -1,10 +1,13 @@
 //! What stays of a pool that is dropped: nothing.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use pool::{Error, StartMethod};
+use pool::{Error, Pool, StartMethod};
 
-use crate::support::{Gate, Log, leaves_no_process, panic_of, start, tasks};
+use crate::support::{
+    Gate, Log, drop_in_time, leaves_no_process, no_process_is_left, panic_of, start, tasks,
+};
 
 crate::cases![
     ends_open_handles_with_terminated,
@@ -45,29 +48,39 @@ fn ends_busy_workers(method: StartMethod) {
     let log = Log::new();
     let _busy = [0; 2].map(|_| pool.apply_async(tasks::linger, (log.path(),)));
     log.wait_for(2);
-    leaves_no_process(|| drop(pool));
+    leaves_no_process(pool);
 }
 
 fn an_unused_pool_leaves_nothing(method: StartMethod) {
-    leaves_no_process(|| drop(start(method, 2)));
+    leaves_no_process(start(method, 2));
+}
+
+/// Drops a pool and tells whether that was in time.
+struct Timed<'t>(Option<Pool>, &'t Cell<Option<bool>>);
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.1.set(Some(drop_in_time(self.0.take())));
+    }
 }
 
 fn unwinding_drops_the_pool_like_anything_else(method: StartMethod) {
-    leaves_no_process(|| {
-        let message = panic_of(|| {
-            let pool = start(method, 2);
-            for result in pool.imap(tasks::square, 0..) {
-                assert!(result.unwrap() < 1000, "enough");
-            }
-        });
-        assert_eq!(message, "enough");
+    let was_in_time = Cell::new(None);
+    let message = panic_of(|| {
+        let pool = start(method, 2);
+        let timed = Timed(Some(pool), &was_in_time);
+        for result in timed.0.iter().flat_map(|pool| pool.imap(tasks::square, 0..)) {
+            assert!(result.unwrap() < 1000, "enough");
+        }
     });
+    assert_eq!(message, "enough");
+    no_process_is_left(was_in_time.get().expect("it was dropped"));
 }
 
 fn on_another_thread_leaves_nothing(method: StartMethod) {
     let pool = start(method, 2);
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
-    leaves_no_process(|| std::thread::spawn(move || drop(pool)).join().unwrap());
+    no_process_is_left(std::thread::spawn(move || drop_in_time(pool)).join().unwrap());
 }
 
 fn after_close_does_not_wait_for_queued_work(method: StartMethod) {
@@ -81,7 +94,7 @@ fn after_close_does_not_wait_for_queued_work(method: StartMethod) {
 
 fn right_after_build_leaves_nothing(method: StartMethod) {
     for workers in [1, 2, 3, 8] {
-        leaves_no_process(|| drop(start(method, workers)));
+        leaves_no_process(start(method, workers));
     }
 }
 

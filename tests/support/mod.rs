@@ -15,6 +15,7 @@ pub mod report;
 pub mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pool::{Imap, Pool, StartMethod};
@@ -49,17 +50,42 @@ pub fn comes_true(patience: Duration, mut condition: impl FnMut() -> bool) -> bo
     true
 }
 
-/// Has pools dropped, and sees to it that none of their processes stays. On a busy machine drop may lose its patience
-/// and leave the rest to the pool's threads; if it returned sooner, nothing is left.
-#[track_caller]
-pub fn leaves_no_process(drops: impl FnOnce()) {
+/// Drops what holds pools; tells whether it took less than the time for which drop waits, so that nothing of them is left.
+pub fn drop_in_time<T>(holder: T) -> bool {
     const PATIENCE_OF_DROP: Duration = Duration::from_secs(2);
     let start = Instant::now();
-    drops();
-    let took = start.elapsed();
+    drop(holder);
+    start.elapsed() < PATIENCE_OF_DROP
+}
+
+/// Sees to it that pools that were dropped leave no process. Only one whose drop lost its patience may have left some, and the
+/// thread that ends them.
+#[track_caller]
+pub fn no_process_is_left(was_in_time: bool) {
+    // Asked first, because it ends once they are gone.
+    let is_at_work = processes::has_thread("pool-supervisor");
     let children = processes::children();
-    assert!(children.is_empty() || took >= PATIENCE_OF_DROP, "{children:?} are left after {took:?}");
+    assert!(
+        children.is_empty() || !was_in_time && is_at_work,
+        "{children:?} are left; in time: {was_in_time}, somebody ends them: {is_at_work}"
+    );
     wait_until("no process is left", || processes::children().is_empty());
+}
+
+/// Drops what holds pools, and sees to it that none of their processes stays.
+#[track_caller]
+pub fn leaves_no_process<T>(holder: T) {
+    no_process_is_left(drop_in_time(holder));
+}
+
+/// Ends the bystander's jobs, also if the fault's own checks panic.
+#[derive(Debug)]
+pub struct Over<'f>(pub &'f AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Waits for a condition while it keeps asking a lazy call, whose workers are held up, for its next result: nobody

@@ -108,3 +108,10 @@ pub fn kill(pid: u32) {
 pub fn is_stopped(pid: u32) -> bool {
     state(pid).is_some_and(|(state, _)| state == 'T')
 }
+
+/// Tells whether this process has a thread of that name.
+pub fn has_thread(name: &str) -> bool {
+    let threads = fs::read_dir("/proc/self/task").expect("every process has threads").flatten();
+    let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
+    names.any(|found| found.trim_end() == name)
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use pool::{Exit, Pool, StartMethod, pool_task};
 use rustix::process::Signal;
 
-use super::{Over, Scene, follow, lost, row, squares};
-use crate::support::{Log, Random, note, processes, start, tasks, wait_until};
+use super::{Scene, follow, lost, row, squares};
+use crate::support::{Log, Over, Random, note, processes, start, tasks, wait_until};
 
 crate::cases![
     an_idle_worker_is_replaced,

@@ -35,7 +35,7 @@ use std::sync::mpsc::{self, Sender};
 
 use pool::{AsyncResult, Error, Exit, Pool, StartMethod};
 
-use crate::support::{Case, Gate, Log, PATIENCE, start, tasks};
+use crate::support::{Case, Gate, Log, Over, PATIENCE, start, tasks};
 
 mod callbacks;
 mod codec;
@@ -120,15 +120,6 @@ fn row(method: StartMethod, fault: impl FnOnce(&Pool)) {
         jobs.join().expect("the bystander's jobs are right");
     });
     scene.check();
-}
-
-/// Ends the bystander's jobs, also if the fault's own checks panic.
-struct Over<'f>(&'f AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 /// Holds up the thread of callbacks until what this returns is dropped, so that what is queued there meanwhile is dropped
