@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use pool::{Error, StartMethod, TimeLimit};
 use rustix::process::Signal;
 
+use crate::support::limited::Pastime;
 use crate::support::{Gate, Log, PATIENCE, ask_until, limited, processes, start, tasks, wait_until};
 
 crate::cases![
@@ -77,9 +78,9 @@ fn the_rest_of_its_chunk_runs_elsewhere_and_nothing_runs_twice(method: StartMeth
 fn time_counts_from_the_start_of_the_item_and_not_from_queueing(method: StartMethod) {
     let pool = start(method, 1);
     // Together they take longer than the limit of each.
-    let options = pool.options().timeout(Duration::from_secs(5));
+    let options = pool.options().timeout(Duration::from_secs(2));
     for size in [1, 30] {
-        assert_eq!(options.clone().chunk_size(size).map(limited::sleep, [200; 30]).unwrap().len(), 30);
+        assert_eq!(options.clone().chunk_size(size).map(limited::sleep, [100; 30]).unwrap().len(), 30);
     }
 }
 
@@ -96,9 +97,14 @@ fn what_the_task_started_ends_with_its_worker(method: StartMethod) {
     let pool = start(method, 1);
     let log = Log::new();
     let error =
-        pool.options().timeout(50 * SHORT).apply(limited::start_child_and_hang, (log.path(),)).unwrap_err();
+        pool.options().timeout(20 * SHORT).apply(limited::start_child_and_hang, (log.path(),)).unwrap_err();
     assert_eq!(timed_out(&error), 0);
     let child: u32 = log.lines()[0].parse().unwrap();
+    wait_until("the child is gone", || !processes::is_alive(child));
+    // One that an item left which was in time.
+    let child = pool.apply(limited::start_child, ()).unwrap();
+    assert!(processes::is_alive(child));
+    assert_eq!(timed_out(&pool.options().timeout(SHORT).apply(limited::sleep, (60_000,)).unwrap_err()), 0);
     wait_until("the child is gone", || !processes::is_alive(child));
 }
 
@@ -129,9 +135,14 @@ fn a_worker_that_was_stopped_while_idle_loses_nothing(method: StartMethod) {
 fn a_task_learns_that_it_should_end(method: StartMethod) {
     let pool = start(method, 1);
     assert!(!pool::interrupted());
-    let told = pool.options().soft_timeout(SHORT).timeout(LONG).apply(limited::until_interrupted, ());
-    // Its own clock starts a little later than the one that counts.
-    assert!(told.unwrap() >= 50, "milliseconds");
+    let options = pool.options().soft_timeout(SHORT).timeout(LONG);
+    let before = limited::now();
+    let told = options.apply(limited::seen, (Pastime::UntilTold,)).unwrap();
+    assert!(told.ended - before >= SHORT, "{told:?}");
+    // Its time counts from its own start, which is after the other's end.
+    let times = [Pastime::Sleep(SHORT * 3 / 4), Pastime::UntilTold];
+    let [first, told] = options.chunk_size(2).map(limited::seen, times).unwrap()[..] else { panic!("two") };
+    assert!(told.ended - first.ended >= SHORT, "{first:?}, {told:?}");
 }
 
 fn an_item_that_ends_in_time_after_being_told_has_its_result(method: StartMethod) {
@@ -144,9 +155,14 @@ fn an_item_that_ends_in_time_after_being_told_has_its_result(method: StartMethod
 
 fn the_soft_limit_concerns_one_item_only(method: StartMethod) {
     let pool = start(method, 1);
-    let options = pool.options().chunk_size(3).soft_timeout(5 * SHORT);
-    // Each item tells whether it was interrupted at its start.
-    assert_eq!(options.map(limited::interrupted_at_start, [true, false, true]).unwrap(), [false; 3]);
+    let options = pool.options().chunk_size(3).soft_timeout(SHORT);
+    let mut end_before = limited::now();
+    let times = [Pastime::UntilTold, Pastime::Sleep(Duration::ZERO), Pastime::UntilTold];
+    for seen in options.map(limited::seen, times).unwrap() {
+        // Unless it got no time for so long that it must have been told.
+        assert!(!seen.at_start || seen.begun - end_before >= SHORT, "{seen:?} after {end_before:?}");
+        end_before = seen.ended;
+    }
 }
 
 fn a_lazy_call_goes_on_after_a_timeout(method: StartMethod) {
@@ -217,7 +233,7 @@ fn a_deadline_that_is_past_ends_the_job_at_once(method: StartMethod) {
 fn a_lazy_call_yields_what_was_done_before_the_deadline(method: StartMethod) {
     let pool = start(method, 2);
     all_workers_are_back(&pool);
-    let far = pool.options().chunk_size(1).deadline(Instant::now() + Duration::from_secs(5));
+    let far = pool.options().chunk_size(1).deadline(Instant::now() + Duration::from_secs(2));
     let results: Vec<_> = far.imap(limited::sleep, [0, 0, 60_000, 60_000]).collect();
     assert!(matches!(results[..], [Ok(_), Ok(_), Err(Error::TimedOut { index: 2, .. })]), "{results:?}");
 }
@@ -280,7 +296,7 @@ fn running_items_of_a_dropped_lazy_call_still_have_its_deadline(method: StartMet
     let pool = start(method, 2);
     let (log, gate) = (Log::new(), Gate::new());
     all_workers_are_back(&pool);
-    let options = pool.options().chunk_size(1).deadline(Instant::now() + 30 * SHORT);
+    let options = pool.options().chunk_size(1).deadline(Instant::now() + 10 * SHORT);
     let mut naps = options.istarmap(limited::pid_gated, [1, 2].map(|n| (log.path(), gate.path(), n)));
     ask_until(&mut naps, "both run", || log.count() == 2);
     drop(naps);

@@ -1,9 +1,11 @@
 //! Tasks that take too long, or fail some times before they succeed.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pool::pool_task;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use super::report::{self, Log, note};
 use super::tasks::end_process;
@@ -47,24 +49,65 @@ pub fn start_child_and_hang(log: &str) {
     let _ = child.wait();
 }
 
-/// Works until it is told to end; returns how many milliseconds that took.
+/// Starts a program and returns its process id.
 #[pool_task]
-pub fn until_interrupted() -> u64 {
-    work()
+pub fn start_child() -> u32 {
+    Command::new("sleep").arg("600").spawn().expect("the program starts").id()
 }
 
-/// The same for `map`.
+/// Works until it is told to end.
 #[pool_task]
-pub fn until_interrupted_for(_item: u64) -> u64 {
-    work()
+pub fn until_interrupted_for(_item: u64) {
+    work();
 }
 
-fn work() -> u64 {
-    let start = Instant::now();
+fn work() {
     while !pool::interrupted() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    start.elapsed().as_millis() as u64
+}
+
+/// The time of a clock that all processes share.
+pub fn now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// What an item saw, by [`now`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// It was told to end when it looked first.
+    pub at_start: bool,
+    /// After that look.
+    pub begun: Duration,
+    /// Before it ended.
+    pub ended: Duration,
+}
+
+/// How an item passes its time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Pastime {
+    /// It sleeps for so long.
+    Sleep(Duration),
+    /// It works until it is told to end.
+    UntilTold,
+}
+
+/// Looks whether it is told to end, passes its time, and tells when that was.
+#[pool_task]
+pub fn seen(pastime: Pastime) -> Seen {
+    let (at_start, begun) = (pool::interrupted(), now());
+    match pastime {
+        Pastime::Sleep(time) => std::thread::sleep(time),
+        Pastime::UntilTold => work(),
+    }
+    Seen { at_start, begun, ended: now() }
+}
+
+/// The worker's process id and the time.
+#[pool_task]
+pub fn pid_and_time() -> (u32, Duration) {
+    (std::process::id(), now())
 }
 
 /// Notes that it runs, works until it is told to end, and notes that.
@@ -73,16 +116,6 @@ pub fn noted_until_interrupted(log: &str) {
     note(log, "runs");
     work();
     note(log, "ends");
-}
-
-/// Tells whether it was told to end at once; then works until it is, if that is wanted.
-#[pool_task]
-pub fn interrupted_at_start(waits: bool) -> bool {
-    let at_start = pool::interrupted();
-    if waits {
-        work();
-    }
-    at_start
 }
 
 /// Notes the call, and tells the how manieth it is, counted from 1.
