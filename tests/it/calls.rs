@@ -24,6 +24,7 @@ crate::cases![
     every_item_runs_once_though_some_fail,
     results_of_a_task_are_values_even_if_they_are_errors,
     work_is_spread_over_all_workers,
+    the_first_work_that_is_read_at_once_is_spread_over_all_workers,
     a_long_job_does_not_hold_up_a_short_one,
 ];
 
@@ -345,6 +346,7 @@ fn work_is_spread_over_all_workers(method: StartMethod) {
         let items = || (0..4).map(|_| (log.path(), 4)).inspect(|_| read.set(read.get() + 1));
         let pids = match call {
             0 => pool.starmap(meet, items()).unwrap(),
+            // Of items that were measured as short, several might go together.
             1 => pool.options().chunk_size(1).starmap_async(meet, items()).get().unwrap(),
             2 => pool.istarmap(meet, items()).collect::<Result<_>>().unwrap(),
             _ => items()
@@ -357,6 +359,13 @@ fn work_is_spread_over_all_workers(method: StartMethod) {
         assert_eq!(BTreeSet::from_iter(pids), BTreeSet::from_iter(pool.worker_pids()));
     }
     assert_eq!(read.get(), 16);
+}
+
+fn the_first_work_that_is_read_at_once_is_spread_over_all_workers(method: StartMethod) {
+    let pool = start(method, 4);
+    let log = Log::new();
+    let pids = pool.starmap_async(meet, (0..4).map(|_| (log.path(), 4))).get().unwrap();
+    assert_eq!(BTreeSet::from_iter(pids), BTreeSet::from_iter(pool.worker_pids()));
 }
 
 fn a_long_job_does_not_hold_up_a_short_one(method: StartMethod) {

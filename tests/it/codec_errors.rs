@@ -168,6 +168,8 @@ fn arguments_that_do_not_encode_fail_fast(method: StartMethod) {
     let items = || (0..1000).map(|n| Shy(if n == 500 { Mood::Fails } else { Mood::Good }));
     assert_eq!(options.map(takes_shy, items()).unwrap_err().index(), Some(500));
     assert_eq!(options.map_async(takes_shy, items()).get().unwrap_err().index(), Some(500));
-    let mut errors = options.imap(takes_shy, items()).filter_map(Result::err);
+    let results: Vec<_> = options.imap(takes_shy, items()).collect();
+    assert!(results.len() <= 1000, "{}", results.len());
+    let mut errors = results.into_iter().filter_map(Result::err);
     assert!(errors.any(|error| matches!(error, Error::Encode { index: 500, .. })));
 }

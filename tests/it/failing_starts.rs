@@ -5,7 +5,7 @@ use std::time::Duration;
 use pool::{Error, Pool, StartMethod, pool_task};
 
 use crate::support::tasks::end_process;
-use crate::support::{Log, comes_true, note, processes, report, tasks, wait_until};
+use crate::support::{Gate, Log, comes_true, note, processes, report, tasks, wait_until};
 
 crate::cases![
     a_later_failure_is_tried_again_while_the_others_work,
@@ -21,6 +21,18 @@ crate::cases![
 /// Notes its turn, counted from 1 over all processes; fails from one turn to another.
 #[pool_task]
 fn fails_from_to(log: &str, how: &str, from: usize, to: usize) {
+    fail_from_to(log, how, from, to);
+}
+
+/// The same, and the turns that come after those pass the gate first.
+#[pool_task]
+fn fails_from_to_and_waits(log: &str, gate: &str, how: &str, from: usize, to: usize) {
+    if fail_from_to(log, how, from, to) > to {
+        report::pass(gate);
+    }
+}
+
+fn fail_from_to(log: &str, how: &str, from: usize, to: usize) -> usize {
     note(log, std::process::id());
     let own = std::process::id().to_string();
     let lines = std::fs::read_to_string(log).unwrap();
@@ -32,22 +44,24 @@ fn fails_from_to(log: &str, how: &str, from: usize, to: usize) {
             how => end_process(how),
         }
     }
+    turn
 }
 
 const WAYS: [&str; 3] = ["panic", "exit", "abort"];
 
 fn a_later_failure_is_tried_again_while_the_others_work(method: StartMethod) {
     for how in WAYS {
-        let log = Log::new();
+        let (log, gate) = (Log::new(), Gate::new());
         let builder = Pool::builder().start_method(method).workers(2);
-        let pool = builder.initializer(fails_from_to, (log.path(), how, 3, 6)).build().unwrap();
+        let args = (log.path(), gate.path(), how, 3, 6);
+        let pool = builder.initializer(fails_from_to_and_waits, args).build().unwrap();
         log.wait_for(2);
         assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
         let [gone, stays] = pool.worker_pids()[..] else { panic!("two workers") };
         processes::kill(gone);
         wait_until("the next worker was tried", || log.count() > 2);
-        let pid = pool.apply(tasks::own_pid, ()).unwrap();
-        assert!(pid == stays || log.count() == 7, "{pid} ran it, after {} starts", log.count());
+        assert_eq!(pool.apply(tasks::own_pid, ()).unwrap(), stays);
+        gate.open();
         wait_until("there are two workers that work", || {
             let pids = pool.worker_pids();
             log.count() == 7 && pids.len() == 2 && pids.contains(&stays) && !pids.contains(&gone)
@@ -65,7 +79,7 @@ fn later_failures_that_go_on_end_the_pool_after_a_few_starts(method: StartMethod
         ("exit", "its process never got ready and exited with code 3"),
         ("abort", "its process never got ready and killed by signal 6 (SIGABRT)"),
     ] {
-        let (log, gate) = (Log::new(), crate::support::Gate::new());
+        let (log, gate) = (Log::new(), Gate::new());
         let builder = Pool::builder().start_method(method).workers(2);
         let builder = builder.initializer(fails_from_to, (log.path(), how, 3, usize::MAX));
         let pool = builder.build().unwrap();
@@ -114,7 +128,7 @@ fn an_initializer_that_hangs_is_the_error_of_every_call(method: StartMethod) {
 fn an_initializer_that_hangs_later_is_killed_and_tried_again(method: StartMethod) {
     let log = Log::new();
     // Long enough that a worker which does not hang gets ready on a busy machine.
-    let builder = Pool::builder().start_method(method).workers(2).start_timeout(Duration::from_secs(10));
+    let builder = Pool::builder().start_method(method).workers(2).start_timeout(Duration::from_secs(3));
     let pool = builder.initializer(fails_from_to, (log.path(), "hang", 3, 3)).build().unwrap();
     log.wait_for(2);
     assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
@@ -151,14 +165,22 @@ fn a_limit_beyond_the_end_of_time_is_none(method: StartMethod) {
     assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
 }
 
-/// The worker gets ready, and dies soon after.
+/// The worker gets ready, and dies as soon as it has nothing more to do.
 #[pool_task]
 fn bears_the_seed_of_death(log: &str) {
     note(log, std::process::id());
-    std::thread::spawn(|| {
-        std::thread::sleep(Duration::from_millis(20));
+    let worker = rustix::thread::gettid();
+    std::thread::spawn(move || {
+        wait_until("the worker is at rest", || rests(worker));
         end_process("kill");
     });
+}
+
+/// Whether a thread of this process sleeps until it is woken by another one.
+fn rests(thread: rustix::process::Pid) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/self/task/{}/syscall", thread.as_raw_nonzero()));
+    let number = libc::SYS_futex.to_string();
+    call.is_ok_and(|call| call.split_whitespace().next() == Some(&number))
 }
 
 fn idle_workers_that_keep_dying_make_no_storm_of_processes(method: StartMethod) {

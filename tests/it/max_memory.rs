@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pool::{Error, Pool, StartMethod, pool_task};
 
-use crate::support::{Log, Random, note, processes, start, tasks, wait_until};
+use crate::support::{Log, Over, Random, note, processes, start, tasks, wait_until};
 
 crate::cases![
     a_worker_is_replaced_between_items_once_it_has_too_much,
@@ -142,26 +142,30 @@ fn a_job_is_cancelled_while_workers_are_replaced(method: StartMethod) {
 fn every_item_ends_once_while_workers_are_replaced_and_killed(method: StartMethod) {
     let pool = limited(method, 3, 60 * MIB);
     let is_over = AtomicBool::new(false);
+    let jobs = [1, 5, 40, 1, 5, 40].map(|size| (size, Log::new()));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut random = Random::new();
-            // So few that the pool does not give up, and that this ends though the other thread panics.
-            for _ in 0..150 {
-                if is_over.load(Ordering::SeqCst) {
-                    break;
-                }
+            let mut at_last_kill = 0;
+            while !is_over.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_micros(500 + random.below(20_000) as u64));
+                // Where workers are killed faster than they start, none runs anything and the pool gives up.
+                let ran: usize = jobs.iter().map(|(_, log)| log.count()).sum();
+                if ran == at_last_kill {
+                    continue;
+                }
+                at_last_kill = ran;
                 let pids = pool.worker_pids();
                 if !pids.is_empty() {
                     processes::kill(pids[random.below(pids.len())]);
                 }
             }
         });
+        let _over = Over(&is_over);
         let (mut done, mut gone) = (0, 0);
-        for size in [1, 5, 40, 1, 5, 40] {
-            let log = Log::new();
+        for (size, log) in &jobs {
             let items = (0..60).map(|n| (log.path(), n));
-            let results: Vec<_> = pool.options().chunk_size(size).istarmap(leaks, items).collect();
+            let results: Vec<_> = pool.options().chunk_size(*size).istarmap(leaks, items).collect();
             assert_eq!(results.len(), 60);
             let ran = log.sorted();
             assert!(ran.windows(2).all(|pair| pair[0] != pair[1]), "no item ran twice");
@@ -178,7 +182,6 @@ fn every_item_ends_once_while_workers_are_replaced_and_killed(method: StartMetho
                 }
             }
         }
-        is_over.store(true, Ordering::SeqCst);
         println!("{done} done, {gone} lost");
     });
     assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);

@@ -1,8 +1,10 @@
 //! Settings of one job.
 
-use pool::{Error, Result, StartMethod, pool_task};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Gate, Log, note, pass, start, tasks, wait_until};
+use pool::{Error, Pool, Result, StartMethod, pool_task};
+
+use crate::support::{Gate, Log, Over, note, pass, start, tasks, wait_until};
 
 crate::cases![
     zero_is_refused,
@@ -59,27 +61,55 @@ fn fails_at_once_or_waits(log: &str, gate: &str, n: u64) -> u64 {
 }
 
 fn fail_fast_skips_what_has_not_started(method: StartMethod) {
-    let pool = start(method, 2);
     for call in ["map", "map_async"] {
-        let (log, gate) = (Log::new(), Gate::new());
-        let items = || (0..10_000).map(|n| (log.path(), gate.path(), n));
-        let options = pool.options().chunk_size(1).fail_fast(true);
-        std::thread::scope(|scope| {
-            // What runs at the time of the failure may end; it does so when the failure should be known.
-            scope.spawn(|| {
-                wait_until("the first item runs", || log.lines().iter().any(|line| line == "0"));
-                std::thread::sleep(std::time::Duration::from_millis(500));
-                gate.open();
-            });
-            let error = match call {
-                "map" => options.starmap(fails_at_once_or_waits, items()).unwrap_err(),
-                _ => options.starmap_async(fails_at_once_or_waits, items()).get().unwrap_err(),
-            };
-            assert_eq!(error.index(), Some(0), "{error}");
-        });
-        assert!(log.count() < 5000, "{call}: {} items ran", log.count());
+        let pool = start(method, 2);
+        nothing_else_runs_where_the_other_worker_is_busy(&pool, call);
+        what_is_queued_at_most_runs(&pool, call);
         assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
     }
+}
+
+fn error_of_the_first<'a>(pool: &Pool, call: &str, log: &'a Log, gate: &'a Gate) -> Error {
+    let items = (0..10_000).map(|n| (log.path(), gate.path(), n));
+    let options = pool.options().chunk_size(1).fail_fast(true);
+    match call {
+        "map" => options.starmap(fails_at_once_or_waits, items).unwrap_err(),
+        _ => options.starmap_async(fails_at_once_or_waits, items).get().unwrap_err(),
+    }
+}
+
+/// Of a task that was not measured nothing is queued behind an item that runs.
+fn nothing_else_runs_where_the_other_worker_is_busy(pool: &Pool, call: &str) {
+    let (busy, held, log, gate) = (Log::new(), Gate::new(), Log::new(), Gate::new());
+    let bystander = pool.apply_async(tasks::noted_gated, (busy.path(), held.path(), 1));
+    busy.wait_for(1);
+    let error = error_of_the_first(pool, call, &log, &gate);
+    assert_eq!(error.index(), Some(0), "{error}");
+    held.open();
+    assert_eq!(bystander.get().unwrap(), 1);
+    assert_eq!(log.sorted(), [0], "{call}");
+}
+
+/// A worker has no more than some hundred chunks in hand.
+fn what_is_queued_at_most_runs(pool: &Pool, call: &str) {
+    let (log, gate) = (Log::new(), Gate::new());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // What runs at the time of the failure may end; it does so when the failure was answered.
+        scope.spawn(|| {
+            let or_over = |condition: &dyn Fn() -> bool| is_over.load(Ordering::SeqCst) || condition();
+            wait_until("the first item runs", || or_over(&|| log.lines().iter().any(|line| line == "0")));
+            wait_until("another one runs", || or_over(&|| log.count() >= 2));
+            // Another worker than the one that has it by now, or that one's next item: either way the first has ended.
+            let short = pool.apply_async(tasks::square, (3,));
+            wait_until("the first has ended", || or_over(&|| short.ready() || log.count() >= 3));
+            gate.open();
+        });
+        let _over = Over(&is_over);
+        let error = error_of_the_first(pool, call, &log, &gate);
+        assert_eq!(error.index(), Some(0), "{error}");
+    });
+    assert!(log.count() < 1000, "{call}: {} items ran", log.count());
 }
 
 fn fail_fast_returns_the_lowest_index_that_ran(method: StartMethod) {

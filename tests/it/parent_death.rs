@@ -12,7 +12,7 @@ use crate::support::{Gate, Log, Program, Random, before_main, comes_true};
 use crate::{PROGRAM, PROGRAM_MORTAL};
 
 crate::cases![
-    leaves_no_process_of_busy_and_idle_workers,
+    leaves_no_process_a_second_later,
     leaves_no_process_while_workers_start,
     leaves_no_process_while_initializers_run,
     leaves_no_process_while_workers_are_replaced,
@@ -62,7 +62,7 @@ fn ends_at_random(scenario: &str, method: StartMethod, millis: usize) {
     }
 }
 
-fn leaves_no_process_of_busy_and_idle_workers(method: StartMethod) {
+fn leaves_no_process_a_second_later(method: StartMethod) {
     ends_when_ready("busy", method, 2, 5);
     ends_at_random("busy", method, 60);
 }

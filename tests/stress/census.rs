@@ -77,7 +77,7 @@ impl Census {
 
     /// Waits until all is as it was; what differs, if it does not get so.
     pub(crate) fn await_return(&self, folder: &Path) -> Result<(), String> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(2);
         loop {
             let now = Self::take(folder);
             if now == *self {

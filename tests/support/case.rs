@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use pool::StartMethod;
 
 use super::census::Census;
-use super::{PATIENCE, comes_true, processes};
+use super::{comes_true, processes};
 
 /// How long a case may take; the variable is for whoever looks for a hang.
 fn deadline() -> Duration {
@@ -194,7 +194,7 @@ fn run_apart(args: &[&str]) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    if !comes_true(PATIENCE, || processes::marked(&mark).is_empty()) {
+    if !comes_true(Duration::from_secs(3), || processes::marked(&mark).is_empty()) {
         problems.push(format!("processes stayed behind:\n{}", processes::describe(&mark)));
         processes::marked(&mark).into_iter().for_each(processes::kill);
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
-use super::{PATIENCE, comes_true, processes};
+use super::{comes_true, processes};
 
 /// What a process had at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +71,7 @@ impl Census {
     /// Waits until everything is as it was; panics with the difference if it does not get there.
     #[track_caller]
     pub fn compare(&self) {
-        // Who waits for this process's end is to learn what differs.
-        if comes_true(PATIENCE / 2, || Self::take() == *self) {
+        if comes_true(Duration::from_secs(5), || Self::take() == *self) {
             return;
         }
         let now = Self::take();

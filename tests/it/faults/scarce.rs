@@ -21,6 +21,7 @@ crate::cases![
     workers_for_whom_there_is_no_descriptor_leave_the_work_to_others,
     a_large_value_for_which_there_is_no_descriptor_fails_alone,
     a_pool_that_may_have_no_memory_is_an_error_and_leaves_nothing,
+    a_pool_that_may_have_too_little_memory_for_threads_is_an_error_and_leaves_nothing,
     a_large_value_for_which_there_is_no_memory_fails_alone,
     a_large_value_over_the_limit_on_files_fails_alone,
 ];
@@ -68,6 +69,11 @@ fn workers_for_whom_there_is_no_descriptor_leave_the_work_to_others(method: Star
 
 fn a_large_value_for_which_there_is_no_descriptor_fails_alone(method: StartMethod) {
     run("descriptors_for_segments", method);
+}
+
+fn a_pool_that_may_have_too_little_memory_for_threads_is_an_error_and_leaves_nothing(method: StartMethod) {
+    run_with_one_heap("address_space_for_few_threads", method);
+    run_with_one_heap("address_space_for_some_threads", method);
 }
 
 fn a_pool_that_may_have_no_memory_is_an_error_and_leaves_nothing(method: StartMethod) {
