@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use pool::{AsyncResult, Error, Pool, StartMethod};
 
-use crate::support::{Gate, PATIENCE, Program, start, tasks, wait_until};
+use crate::support::{Gate, PATIENCE, Program, processes, start, tasks, wait_until};
 
 crate::cases![
     a_callback_takes_the_value,
@@ -236,10 +236,12 @@ fn join_waits_for_callbacks_behind_others(method: StartMethod) {
     let (joins, joined) = mpsc::channel();
     let has_run = Arc::new(AtomicBool::new(false));
     let runs = has_run.clone();
+    let joiner = rustix::thread::gettid();
     let first = pool.apply_async(tasks::square, (3,)).inspect(move |_| {
         joined.recv().unwrap();
-        // So that the workers are gone and the other thread waits for this, as a rule.
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        wait_until("the workers are gone, and the other thread waits for this", || {
+            !processes::has_thread("pool-supervisor") && processes::rests(joiner)
+        });
     });
     let last = first.inspect(|_| ()).callback(move |_| {
         std::thread::sleep(std::time::Duration::from_millis(200));

@@ -171,16 +171,9 @@ fn bears_the_seed_of_death(log: &str) {
     note(log, std::process::id());
     let worker = rustix::thread::gettid();
     std::thread::spawn(move || {
-        wait_until("the worker is at rest", || rests(worker));
+        wait_until("the worker is at rest", || processes::rests(worker));
         end_process("kill");
     });
-}
-
-/// Whether a thread of this process sleeps until it is woken by another one.
-fn rests(thread: rustix::process::Pid) -> bool {
-    let call = std::fs::read_to_string(format!("/proc/self/task/{}/syscall", thread.as_raw_nonzero()));
-    let number = libc::SYS_futex.to_string();
-    call.is_ok_and(|call| call.split_whitespace().next() == Some(&number))
 }
 
 fn idle_workers_that_keep_dying_make_no_storm_of_processes(method: StartMethod) {

@@ -115,3 +115,10 @@ pub fn has_thread(name: &str) -> bool {
     let mut names = threads.filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok());
     names.any(|found| found.trim_end() == name)
 }
+
+/// Tells whether a thread of this process sleeps until another one wakes it.
+pub fn rests(thread: Pid) -> bool {
+    let call = fs::read_to_string(format!("/proc/self/task/{}/syscall", thread.as_raw_nonzero()));
+    let number = libc::SYS_futex.to_string();
+    call.is_ok_and(|call| call.split_whitespace().next() == Some(&number))
+}
