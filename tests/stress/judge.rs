@@ -123,10 +123,7 @@ impl Round {
             Error::TimedOut { limit: TimeLimit::Timeout(limit), pid: Some(pid), attempts, .. } => {
                 self.verdict("items_timed_out", 1);
                 let overruns = matches!(item.act, Act::Hang | Act::Flaky(Fall::Hang, _));
-                let may = overruns
-                    || job.control.is_tight
-                    || lock(&self.stopped).contains(pid)
-                    || self.was_paused();
+                let may = overruns || job.control.is_tight || lock(&self.stopped).contains(pid);
                 let is_due = Some(*limit) == job.control.timeout && job.since.elapsed() >= *limit;
                 may && is_due && is_first(*pid) && was_tried(*attempts)
             }

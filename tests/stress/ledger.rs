@@ -30,10 +30,6 @@ pub(crate) enum Count {
     Finalized,
     /// The most descriptors that a worker had open.
     MostDescriptors,
-    /// How often the watcher looked at the clock.
-    Beats,
-    /// The longest that it got no time in this round, in milliseconds.
-    LongestPause,
 }
 
 /// The mapping.

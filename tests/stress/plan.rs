@@ -35,7 +35,7 @@ impl Control {
     fn new(random: &mut Random, facts: &Facts) -> Self {
         let mut control = Self::default();
         let millis = |random: &mut Random, high| Duration::from_millis(1 + random.skewed(high));
-        // No time that an innocent item needs, even on a crowded machine, unless that pauses as a whole.
+        // `limit` sets it once it is known what the items do.
         let generous = Duration::from_millis(random.range(600, 1200));
         match random.below(12) {
             0 | 1 => control.timeout = Some(generous),
@@ -64,6 +64,24 @@ impl Control {
         control
     }
 
+    /// Sets a timeout that innocent items must not exceed: a short one only where all items are meant to.
+    fn limit(&mut self, random: &mut Random, items: &[Item], is_timed: bool) {
+        if self.is_tight || self.timeout.is_none() {
+            return;
+        }
+        let hangs = |item: &Item| matches!(item.act, Act::Hang | Act::Flaky(Fall::Hang, _));
+        let millis = match () {
+            () if !items.is_empty() && items.iter().all(|item| item.act == Act::Hang) => {
+                random.range(600, 1200)
+            }
+            // Somebody waits until it is over, and the innocent bear that the machine pauses.
+            () if is_timed || items.iter().any(hangs) => random.range(2500, 4000),
+            // Nobody does.
+            () => 600_000,
+        };
+        self.timeout = Some(Duration::from_millis(millis));
+    }
+
     /// How often an item may be begun.
     pub(crate) fn most(&self) -> u32 {
         self.retries + 1
@@ -74,10 +92,11 @@ impl Control {
         finished >= 1 && finished <= begun && u32::from(begun) <= self.most()
     }
 
-    /// What items may do beside ending by themselves, here.
-    fn trouble(&self, random: &mut Random) -> Option<Act> {
+    /// What items may do beside ending by themselves, here: which may be to hang until they exceed their timeout.
+    fn trouble(&self, random: &mut Random, may_hang: bool) -> Option<Act> {
+        let may_hang = may_hang && self.timeout.is_some();
         let mut kinds = Vec::new();
-        if self.timeout.is_some() || self.deadline.is_some() {
+        if may_hang || self.deadline.is_some() {
             kinds.push(Act::Hang);
         }
         if self.soft.is_some() {
@@ -86,7 +105,7 @@ impl Control {
         if self.retries > 0 {
             let times = random.range(1, u64::from(self.most())) as u32;
             kinds.push(Act::Flaky(Fall::Abort, times));
-            if self.timeout.is_some() {
+            if may_hang {
                 kinds.push(Act::Flaky(Fall::Hang, times));
             }
             if self.retries_panics {
@@ -139,11 +158,15 @@ impl Client {
         facts: &Facts,
     ) -> Option<(Vec<Item>, Control)> {
         let random = &mut self.random;
-        let control = Control::new(random, facts);
+        let mut control = Control::new(random, facts);
+        // Without innocent ones among them, they need not be given much time.
+        let all_hang = control.timeout.is_some() && !control.is_tight && task != 1 && random.chance(20);
+        let may_hang = all_hang || single || control.is_tight || random.chance(15);
         // Those of megabytes take their time.
         let large = random.chance(6) && task != 1 && control.timeout.is_none();
         let count = match () {
             () if single => 1,
+            () if all_hang => random.range(1, 2),
             () if large => random.range(0, 6),
             () if task == 1 => random.skewed(20_000),
             () => random.skewed(1500),
@@ -186,8 +209,12 @@ impl Client {
         let troubled = if task == 1 { 0 } else { random.range(0, 2) };
         for _ in 0..troubled.min(count) {
             let index = random.below(count) as usize;
-            items[index].act = control.trouble(random).unwrap_or(items[index].act);
+            items[index].act = control.trouble(random, may_hang).unwrap_or(items[index].act);
         }
+        if all_hang {
+            items.iter_mut().for_each(|item| item.act = Act::Hang);
+        }
+        control.limit(random, &items, facts.is_timed);
         Some((items, control))
     }
 }

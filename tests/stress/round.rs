@@ -3,14 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::ledger::{Count, ITEMS, Ledger};
+use crate::ledger::{ITEMS, Ledger};
 use crate::plan::Control;
 use crate::tasks::Item;
-
-/// Milliseconds, a quarter of the shortest limit that only items that hang are meant to exceed.
-const PAUSE: u64 = 150;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,17 +157,6 @@ impl Round {
         self.stops.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether the machine gave the watcher no time in this round, for so long that innocent items may be timed out as well.
-    pub(crate) fn was_paused(&self) -> bool {
-        // It may have got none yet to tell of a pause that is just over, and may have looked at the clock before that.
-        let beats = || self.ledger.count(Count::Beats).load(Ordering::SeqCst);
-        let (seen, patience) = (beats(), Instant::now() + Duration::from_secs(10));
-        while beats() < seen + 2 && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.ledger.count(Count::LongestPause).load(Ordering::SeqCst) >= PAUSE
-    }
-
     /// Counts items whose end is known.
     pub(crate) fn verdict(&self, what: &'static str, items: u64) {
         self.judged.fetch_add(items, Ordering::SeqCst);
@@ -213,8 +199,6 @@ impl Round {
                 "{unexplained} items did not finish, and there were {kills} kills and {stops} stops"
             ));
         }
-        let pause = self.ledger.count(Count::LongestPause).swap(0, Ordering::SeqCst);
-        self.totals.add("rounds_with_pauses", u64::from(pause >= PAUSE));
         let due = self.callbacks_due.load(Ordering::SeqCst);
         let run = self.callbacks_run.load(Ordering::SeqCst);
         if due != run {

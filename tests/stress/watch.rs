@@ -1,6 +1,4 @@
 //! A process of its own that watches the program: if nothing moves for half a minute, it shows the stacks and ends it.
-//!
-//! It watches the machine too: where it gets no time itself, nobody can be blamed for being late.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -12,8 +10,6 @@ use crate::census;
 use crate::ledger::{Count, Ledger};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long it sleeps at a time.
-const BEAT: Duration = Duration::from_millis(50);
 
 /// Watches the process that made this one, and returns never.
 pub(crate) fn watch(handle: u64) -> ! {
@@ -21,13 +17,10 @@ pub(crate) fn watch(handle: u64) -> ! {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let Ok(ledger) = Ledger::open(handle) else { std::process::exit(1) };
     let progress = || ledger.count(Count::Progress).load(Ordering::Relaxed);
-    let (mut told, mut beat) = (false, Instant::now());
+    let mut told = false;
     let (mut last, mut since) = (progress(), Instant::now());
     loop {
-        std::thread::sleep(BEAT);
-        let late = std::mem::replace(&mut beat, Instant::now()).elapsed().saturating_sub(BEAT);
-        ledger.count(Count::LongestPause).fetch_max(late.as_millis() as u64, Ordering::SeqCst);
-        ledger.count(Count::Beats).fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(500));
         if progress() != last {
             (last, since) = (progress(), Instant::now());
         }
