@@ -140,8 +140,8 @@ pub enum Error {
         /// The error that the callback was called with.
         source: Option<Arc<Error>>,
     },
-    /// A call from a callback would wait for that callback itself.
-    #[error("{call} was called from a callback of this pool and would wait for itself")]
+    /// A call from a callback, a `retry_if` or a waker would wait for what comes only after that has returned.
+    #[error("{call} was called from code that the pool runs and would wait for itself")]
     WouldDeadlock {
         /// The call that was refused.
         call: &'static str,

@@ -29,17 +29,26 @@ enum State {
     Ended,
 }
 
+impl State {
+    fn thread_id(&self) -> Option<ThreadId> {
+        match self {
+            State::Running { thread, .. } => Some(thread.thread().id()),
+            State::NotStarted | State::Ended => None,
+        }
+    }
+}
+
 impl Callbacks {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that there is a thread for callbacks, unless the pool has ended.
+    /// Sees to it that there is a thread for callbacks, and returns it, unless the pool has ended.
     ///
     /// # Errors
     ///
     /// If none can be had. A callback on any other thread of the pool could wait for what that thread has to do.
-    pub(crate) fn prepare(&self) -> Result<(), Error> {
+    pub(crate) fn prepare(&self) -> Result<Option<ThreadId>, Error> {
         let mut state = self.state();
         if matches!(*state, State::NotStarted) {
             let (sender, receiver) = mpsc::channel::<Hook>();
@@ -48,7 +57,7 @@ impl Callbacks {
                 .map_err(|error| Error::spawn("starting the thread for callbacks", error))?;
             *state = State::Running { sender, thread };
         }
-        Ok(())
+        Ok(state.thread_id())
     }
 
     /// Queues a callback that was [prepared](Self::prepare) for. After the end of the pool it runs at once.
@@ -70,16 +79,9 @@ impl Callbacks {
         }
     }
 
-    fn thread_id(&self) -> Option<ThreadId> {
-        match &*self.state() {
-            State::Running { thread, .. } => Some(thread.thread().id()),
-            State::NotStarted | State::Ended => None,
-        }
-    }
-
     /// Tells whether the calling thread is the one that runs callbacks.
     pub(crate) fn is_own_thread(&self) -> bool {
-        self.thread_id() == Some(thread::current().id())
+        self.state().thread_id() == Some(thread::current().id())
     }
 
     /// Waits until all callbacks have run, those that others led to included; false if the deadline came first.

@@ -10,11 +10,10 @@
 
 mod background;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::driver::callbacks::Callbacks;
@@ -24,7 +23,8 @@ use crate::exit::Ended;
 use crate::id::JobKey;
 
 use crate::job::block::Block;
-use crate::job::{Demand, Engine, Hook, Job, Rest, Until, callback};
+use crate::job::callback::{self, Within};
+use crate::job::{Demand, Engine, Hook, Job, Rest, Until};
 use crate::share::original::Home;
 use crate::supervisor::{Commands, Departed, Roster};
 use crate::sys::process;
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Pump {
 
 thread_local! {
     /// Whether this thread runs a user's `retry_if`. It may hold the lead then, so nothing can be waited for.
-    static ASKS: Asks = const { Asks(Cell::new(false)) };
+    static ASKS: Within = const { Within::nothing() };
 }
 
 /// What one leader leaves to the next.
@@ -84,22 +84,6 @@ struct Lead {
     glanced: Instant,
     /// When workers were called again last, or since when jobs have been open.
     reminded: Option<Instant>,
-}
-
-struct Asks(Cell<bool>);
-
-impl Asks {
-    fn is_on(&self) -> bool {
-        self.0.get()
-    }
-
-    /// `code` does not panic.
-    fn during<R>(&self, code: impl FnOnce() -> R) -> R {
-        let before = self.0.replace(true);
-        let result = code();
-        self.0.set(before);
-        result
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -415,7 +399,7 @@ impl Pump {
 impl Engine for Pump {
     fn check_caller(&self) -> Result<(), Error> {
         self.check_owner()?;
-        if ASKS.with(Asks::is_on) {
+        if ASKS.with(Within::is_on) {
             return Err(Error::WouldDeadlock { call: "a call to the pool" });
         }
         Ok(())
@@ -469,11 +453,7 @@ impl Engine for Pump {
         self.bell.ring();
     }
 
-    fn is_callback_thread(&self) -> bool {
-        self.callbacks.is_own_thread()
-    }
-
-    fn prepare_callbacks(&self) -> Result<(), Error> {
+    fn prepare_callbacks(&self) -> Result<Option<ThreadId>, Error> {
         self.check_owner()?;
         self.callbacks.prepare()
     }

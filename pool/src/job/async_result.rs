@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -38,14 +39,31 @@ pub struct AsyncResult<R> {
     job: Arc<Job>,
     /// The job in the driver's table that all this is about.
     key: JobKey,
-    /// Makes the value from what was delivered; `None` if a callback puts it into `slot`.
+    /// Makes the value from what was delivered; `None` if a callback puts it into `place`.
     collect: Option<fn(&Job) -> Result<R>>,
     /// Made only for handles that need one: a million are cheap.
-    slot: OnceLock<Arc<Mutex<Slot<R>>>>,
+    place: OnceLock<Arc<Place<R>>>,
 }
 
 /// A mistake of the caller, like polling a future that has ended.
 const TAKEN: &str = "the result of this job was taken before";
+
+/// Where the value lies, once somebody has made it.
+struct Place<R> {
+    slot: Mutex<Slot<R>>,
+    /// The only thread that can fill it, which the pool may not outlive.
+    maker: Option<ThreadId>,
+}
+
+impl<R> Place<R> {
+    fn new(slot: Slot<R>, maker: Option<ThreadId>) -> Arc<Self> {
+        Arc::new(Self { slot: Mutex::new(slot), maker })
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot<R>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 enum Slot<R> {
     Empty,
@@ -66,7 +84,7 @@ impl<R> AsyncResult<R> {
         key: JobKey,
         collect: fn(&Job) -> Result<R>,
     ) -> Self {
-        Self { engine, job, key, collect: Some(collect), slot: OnceLock::new() }
+        Self { engine, job, key, collect: Some(collect), place: OnceLock::new() }
     }
 
     /// Waits for the result and returns it.
@@ -74,7 +92,8 @@ impl<R> AsyncResult<R> {
     /// # Errors
     ///
     /// Whatever ended the item or the job; see [`Error`]. [`Error::WouldDeadlock`] if a callback asks for the result of
-    /// a handle that another callback, or it itself, has to return for: callbacks run one at a time.
+    /// a handle that another callback, or it itself, has to return for: callbacks run one at a time; and if the waker of a future
+    /// asks for a result that is not there.
     /// [`Error::ForkedChild`] in a fork of the process that made the call.
     ///
     /// # Examples
@@ -97,16 +116,32 @@ impl<R> AsyncResult<R> {
 
     /// Finds out whether waiting here could ever end.
     fn check_waiting(&self, call: &'static str) -> Result<()> {
-        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         if self.ready() {
             return Ok(());
         }
-        engine.check_caller()?;
-        // Only the thread that runs callbacks could make this result, and it is about to wait for it.
-        if self.collect.is_none() && engine.is_callback_thread() {
+        callback::check_waiting(call)?;
+        self.check_asking(call)
+    }
+
+    /// The same for who asks again later, which an executor may do in a waker.
+    fn check_asking(&self, call: &'static str) -> Result<()> {
+        if self.ready() {
+            return Ok(());
+        }
+        if let Some(engine) = self.engine.upgrade() {
+            engine.check_caller()?;
+        }
+        // It is about to wait for itself.
+        let is_maker = self.maker().is_some_and(|maker| maker == thread::current().id());
+        if is_maker && !callback::is_waking() {
             return Err(Error::WouldDeadlock { call });
         }
         Ok(())
+    }
+
+    /// The thread that runs the callback which makes this result.
+    fn maker(&self) -> Option<ThreadId> {
+        self.place.get().and_then(|place| place.maker)
     }
 
     /// Waits up to `timeout` for the result: `None` if it did not come, and then the handle still works.
@@ -265,8 +300,7 @@ impl<R> AsyncResult<R> {
 
     /// Lets the slot be seen with the result in it.
     fn with_slot<O>(&self, look: impl FnOnce(&mut Slot<R>) -> O) -> O {
-        let slot = self.slot.get_or_init(|| Arc::new(Mutex::new(Slot::Empty)));
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.place.get_or_init(|| Place::new(Slot::Empty, None)).slot();
         if let (Slot::Empty, Some(collect)) = (&*slot, self.collect) {
             *slot = Slot::Full(collect(&self.job));
         }
@@ -275,7 +309,7 @@ impl<R> AsyncResult<R> {
 
     /// The result of a handle that nobody uses after this.
     fn into_result(self) -> Result<R> {
-        match (self.collect, self.slot.get()) {
+        match (self.collect, self.place.get()) {
             (Some(collect), None) => collect(&self.job),
             _ => self.take(),
         }
@@ -386,16 +420,20 @@ impl<R: Send + 'static> AsyncResult<R> {
         step: impl FnOnce(Result<R>) -> Result<N> + Send + 'static,
     ) -> AsyncResult<N> {
         // An error ends the new handle; the job goes on.
-        let refusal = self.engine.upgrade().and_then(|engine| engine.prepare_callbacks().err());
-        let is_refused = refusal.is_some();
-        let slot = Arc::new(Mutex::new(refusal.map_or(Slot::Empty, |error| Slot::Full(Err(error)))));
+        let prepared = self.engine.upgrade().map_or(Ok(None), |engine| engine.prepare_callbacks());
+        let is_refused = prepared.is_err();
+        let place = match prepared {
+            // One that follows another runs where that one does, also when the pool is gone.
+            Ok(thread) => Place::new(Slot::Empty, thread.or(self.maker())),
+            Err(error) => Place::new(Slot::Full(Err(error)), None),
+        };
         let job = Arc::new(Job::new(self.job.task));
         let next = AsyncResult {
             engine: self.engine.clone(),
             job: job.clone(),
             key: self.key,
             collect: None,
-            slot: OnceLock::from(slot.clone()),
+            place: OnceLock::from(place.clone()),
         };
         if is_refused {
             job.settle();
@@ -410,14 +448,14 @@ impl<R: Send + 'static> AsyncResult<R> {
                 if let Err(caught) = callback::catch(|| result = step(self.into_result())) {
                     result = Err(caught.into_error(None));
                 }
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Slot::Full(result);
+                *place.slot() = Slot::Full(result);
                 job.settle();
                 match announcer.upgrade() {
                     Some(engine) => engine.announce(&job),
                     None => job.notify(),
                 }
                 // If nobody has the handle any more, this is where the value is dropped.
-                let _ = callback::catch(|| drop(slot));
+                let _ = callback::catch(|| drop(place));
             });
             match engine.upgrade() {
                 Some(engine) => engine.call_back(callback),
@@ -433,7 +471,7 @@ impl<R> Future for AsyncResult<R> {
     type Output = Result<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
-        if let Err(error) = self.check_waiting("poll") {
+        if let Err(error) = self.check_asking("poll") {
             return Poll::Ready(Err(error));
         }
         if self.job.set_waker(context.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }

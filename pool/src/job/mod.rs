@@ -15,7 +15,7 @@ pub(crate) mod stream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::thread::Thread;
+use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::body::Shape;
@@ -202,8 +202,7 @@ impl Job {
         threads.iter().for_each(Thread::unpark);
         hooks.into_iter().for_each(|hook| hook());
         if let Some(waker) = waker {
-            // An executor's code, on whichever thread this is; what it panics with is not ours to tell.
-            let _ = callback::catch(|| waker.wake());
+            callback::wake(waker);
         }
     }
 
@@ -351,14 +350,13 @@ pub(crate) trait Engine: Send + Sync {
     fn cancel(&self, key: JobKey, rest: Rest) -> bool;
     /// Wakes who waits for a job that was settled outside the driver.
     fn announce(&self, job: &Job);
-    /// Tells whether the calling thread is the one that runs callbacks.
-    fn is_callback_thread(&self) -> bool;
-    /// Sees to it that there is a thread for callbacks; where the calling thread may not use the pool, there is none.
+    /// Sees to it that there is a thread for callbacks, and returns it; `None` if the pool has ended. Where the calling
+    /// thread may not use the pool, there is none.
     ///
     /// # Errors
     ///
     /// [`Error::Spawn`] if none can be had.
-    fn prepare_callbacks(&self) -> Result<(), Error>;
+    fn prepare_callbacks(&self) -> Result<Option<ThreadId>, Error>;
     /// Queues a callback for the thread that runs them.
     fn call_back(&self, callback: Hook);
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::id::JobKey;
 use crate::job::sink::InOrder;
 use crate::job::source::{Fed, Feed};
-use crate::job::{Delivery, Demand, Engine, Job, Rest, Until};
+use crate::job::{Delivery, Demand, Engine, Job, Rest, Until, callback};
 
 /// Results that wait for their consumer hold up the input beyond this many bytes.
 const HELD_BYTES: usize = 64 << 20;
@@ -87,8 +87,9 @@ impl<'p> Stream<'p> {
 
     /// Returns the next delivery; waits for it until the deadline, and for ever without one.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
-        if let (false, Err(error)) = (self.over, self.engine.check_caller()) {
-            // The job is the owner's; there is nothing to cancel here.
+        if let (false, Err(error)) = (self.over, self.check_waiting()) {
+            // In a fork of the owner there is nothing to cancel.
+            self.engine.cancel(self.key, Rest::Finishes);
             self.over = true;
             return Next::Aborted(error);
         }
@@ -119,6 +120,11 @@ impl<'p> Stream<'p> {
                 return Next::NotYet;
             }
         }
+    }
+
+    fn check_waiting(&self) -> Result<(), Error> {
+        self.engine.check_caller()?;
+        callback::check_waiting("next")
     }
 
     /// Reads input as long as the driver wants some and the window is open.

@@ -11,7 +11,7 @@ use crate::job::imap::Imap;
 use crate::job::sink::{self, Gathered};
 use crate::job::source::{self, Fed, Feed, Source};
 use crate::job::stream::{Next, Order, Stream};
-use crate::job::{Demand, Engine, Job, Rest, Until};
+use crate::job::{Demand, Engine, Job, Rest, Until, callback};
 use crate::options::Options;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
 
@@ -35,6 +35,7 @@ impl<'p> Options<'p> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn apply<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> Result<T::Output> {
+        callback::check_waiting("apply")?;
         let (job, _) = self.submit(task, args);
         self.pump.wait(&job, Until::Settled, None);
         sink::collect_one::<T>(&job)
@@ -137,6 +138,7 @@ impl<'p> Options<'p> {
 
     /// Reads, runs and decodes at the same time, so that no more than the results is ever held.
     fn gather<T: Task>(&self, _: T, feed: impl Feed) -> Result<Vec<T::Output>> {
+        callback::check_waiting("map")?;
         let count = feed.remaining().unwrap_or(0);
         let mut stream = self.stream::<T>(feed, Order::Input, Some(usize::MAX))?;
         let mut gathered = Gathered::with_room(count);

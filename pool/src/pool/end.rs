@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Pool, Threads};
 use crate::error::{Error, Result};
-use crate::job::Engine;
+use crate::job::{Engine, callback};
 use crate::sys::thread::OwnThread;
 
 /// How long dropping a pool waits until everything of it is gone: for a callback that is running, say.
@@ -75,7 +75,7 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::StillRunning`] before [`close`](Self::close) or [`terminate`](Self::terminate),
-    /// [`Error::WouldDeadlock`] from a callback, and the error that ended the pool, if its initializer failed.
+    /// [`Error::WouldDeadlock`] from a callback or a waker, and the error that ended the pool, if its initializer failed.
     ///
     /// # Examples
     ///
@@ -118,7 +118,7 @@ impl Pool {
     }
 
     fn join_by(&self, deadline: Option<Instant>) -> Option<Result<()>> {
-        if let Err(error) = self.pump.check_caller() {
+        if let Err(error) = self.pump.check_caller().and_then(|()| callback::check_waiting("join")) {
             return Some(Err(error));
         }
         if !self.has_stopped.load(Ordering::SeqCst) {

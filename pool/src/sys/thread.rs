@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Instant;
 
 use super::memory;
@@ -31,6 +31,7 @@ pub(crate) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> i
 pub(crate) struct OwnThread {
     /// Until it is joined.
     handle: Mutex<Option<JoinHandle<()>>>,
+    id: ThreadId,
     end: Arc<End>,
 }
 
@@ -58,11 +59,15 @@ impl OwnThread {
             let _says_end = says_end;
             run();
         })?;
-        Ok(Self { handle: Mutex::new(Some(handle)), end })
+        Ok(Self { id: handle.thread().id(), handle: Mutex::new(Some(handle)), end })
     }
 
-    /// Waits until the thread is gone; false if the deadline came first. A deadline of `None` never comes.
+    /// Waits until the thread is gone; false if the deadline came first, and at once on the thread itself. A deadline of
+    /// `None` never comes.
     pub(crate) fn join_by(&self, deadline: Option<Instant>) -> bool {
+        if self.id == thread::current().id() {
+            return false;
+        }
         let mut has_come = self.end.has_come.lock().unwrap_or_else(PoisonError::into_inner);
         while !*has_come {
             has_come = match deadline {
@@ -117,6 +122,20 @@ mod tests {
             assert!(waits.into_iter().all(|wait| wait.join().unwrap()));
         });
         assert!(thread.join_by(Some(Instant::now())));
+    }
+
+    #[test]
+    fn a_thread_does_not_wait_for_itself() {
+        let (give, given) = mpsc::channel::<Arc<OwnThread>>();
+        let (sender, receiver) = mpsc::channel();
+        let thread = OwnThread::spawn("test", move || {
+            let own = given.recv().unwrap();
+            sender.send(own.join_by(None)).unwrap();
+        });
+        let thread = Arc::new(thread.unwrap());
+        give.send(thread.clone()).unwrap();
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)), Ok(false));
+        assert!(thread.join_by(None));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Callbacks and error callbacks that do what they should not, or what may wait for themselves.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use pool::{AsyncResult, Error, Pool, StartMethod, pool_task};
@@ -17,9 +20,12 @@ crate::cases![
     one_that_submits_work_of_every_kind_gets_its_results,
     get_of_its_own_handle_is_an_error_at_once,
     get_of_the_handle_of_a_later_callback_is_an_error_at_once,
+    get_after_the_pool_is_gone_is_an_error_at_once,
     close_is_allowed_and_join_an_error_at_once,
     terminate_is_allowed,
     waiting_for_a_callback_that_ran_is_allowed,
+    waiting_in_a_waker_is_an_error_at_once,
+    a_waker_may_ask_for_what_a_callback_makes,
 ];
 
 /// Longer than a case may take.
@@ -230,6 +236,36 @@ fn get_of_the_handle_of_a_later_callback_is_an_error_at_once(method: StartMethod
     });
 }
 
+fn get_after_the_pool_is_gone_is_an_error_at_once(method: StartMethod) {
+    let pool = start(method, 1);
+    let square = || {
+        let handle = pool.apply_async(tasks::square, (3,));
+        handle.wait();
+        handle
+    };
+    let (sender, results) = mpsc::channel();
+    let (enter, entered) = mpsc::channel();
+    let (give, given) = mpsc::channel();
+    let outlives = square().callback(move |_| {
+        enter.send(()).unwrap();
+        for _ in 0..3 {
+            ask_for(given.recv_timeout(PATIENCE).unwrap(), &sender);
+        }
+    });
+    next(&entered);
+    let (ran_sender, ran) = mpsc::channel();
+    let later = square().inspect(move |n| ran_sender.send(*n).unwrap());
+    let followed = square().inspect(|_| ());
+    drop(pool);
+    // What is attached now runs on the thread of what it follows.
+    let following = followed.callback(|_| ());
+    for handle in [outlives, later.callback(|_| ()), following] {
+        give.send(handle).unwrap();
+        deadlocks(&results);
+    }
+    assert_eq!(next(&ran), 9);
+}
+
 fn waiting_for_a_callback_that_ran_is_allowed(method: StartMethod) {
     row(method, |pool| {
         let earlier = pool.apply_async(tasks::square, (3,)).inspect(|_| ());
@@ -279,4 +315,77 @@ fn terminate_is_allowed(method: StartMethod) {
     assert!(matches!(running.get(), Err(Error::Terminated)));
     pool.join().unwrap();
     wait_until("the callback is gone", || Arc::strong_count(&pool) == 1);
+}
+
+/// Runs code when it is woken for the first time, as an executor may that polls right there.
+struct Runs(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Runs {
+    fn wake(self: Arc<Self>) {
+        let code = self.0.lock().unwrap().take();
+        code.into_iter().for_each(|code| code());
+    }
+}
+
+/// Has the code run when the result is there.
+fn when_woken<R>(handle: &mut AsyncResult<R>, code: impl FnOnce() + Send + 'static) {
+    let waker = Waker::from(Arc::new(Runs(Mutex::new(Some(Box::new(code))))));
+    assert!(Pin::new(handle).poll(&mut Context::from_waker(&waker)).is_pending());
+}
+
+fn waiting_in_a_waker_is_an_error_at_once(method: StartMethod) {
+    let pool = Arc::new(start(method, 2));
+    let gates = [Gate::new(), Gate::new()];
+    let mut running = pool.apply_async(tasks::gated, (gates[0].path(), 1));
+    let mut other = pool.apply_async(tasks::gated, (gates[1].path(), 2));
+    let (sender, results) = mpsc::channel();
+    let (submit, submitted) = mpsc::channel();
+    let inner = pool.clone();
+    when_woken(&mut running, move || {
+        submit.send(inner.apply_async(tasks::square, (3,))).unwrap();
+        let send = |result: pool::Result<()>| sender.send(result).unwrap();
+        send(inner.apply(tasks::square, (3,)).map(drop));
+        send(inner.map(tasks::square, 0..3).map(drop));
+        let mut lazy = inner.imap(tasks::square, 0..3);
+        send(lazy.next().expect("it is an error").map(drop));
+        assert!(lazy.next().is_none());
+        send(other.get_timeout(LONG).expect("nothing is waited for").map(drop));
+        other.wait();
+        assert!(!other.wait_timeout(LONG));
+        send(other.get().map(drop));
+        inner.close();
+        send(inner.join());
+        send(inner.join_timeout(LONG).expect("nothing is waited for"));
+    });
+    // Nobody waits, so that the pool's own thread sees the result.
+    gates[0].open();
+    for expected in ["apply", "map", "next", "get_timeout", "get", "join", "join"] {
+        let outcome = next(&results);
+        assert!(matches!(outcome, Err(Error::WouldDeadlock { call }) if call == expected), "{outcome:?}");
+    }
+    assert_eq!(next(&submitted).get().unwrap(), 9);
+    gates[1].open();
+    assert_eq!(running.get().unwrap(), 1);
+    pool.join().unwrap();
+    wait_until("the waker is gone", || Arc::strong_count(&pool) == 1);
+}
+
+fn a_waker_may_ask_for_what_a_callback_makes(method: StartMethod) {
+    row(method, |pool| {
+        let gates = [Gate::new(), Gate::new()];
+        let with_callback = |gate: &Gate| pool.apply_async(tasks::gated, (gate.path(), 3)).inspect(|_| ());
+        let (mut first, mut second) = (with_callback(&gates[0]), with_callback(&gates[1]));
+        let (sender, results) = mpsc::channel();
+        // It is woken on the thread that is to make the other one as well, and does not wait for it.
+        when_woken(&mut first, move || {
+            let polled = Pin::new(&mut second).poll(&mut Context::from_waker(Waker::noop()));
+            sender.send((polled.map(|result| result.map(drop)), second)).unwrap();
+        });
+        gates[0].open();
+        let (polled, second) = next(&results);
+        assert!(matches!(polled, Poll::Pending), "{polled:?}");
+        gates[1].open();
+        assert_eq!(second.get().unwrap(), 3);
+        assert_eq!(first.get().unwrap(), 3);
+    });
 }
