@@ -184,12 +184,17 @@ impl OpenJob {
     }
 }
 
+/// A table with more places than this goes once none is taken: a few megabytes.
+const MANY: usize = 16 << 10;
+
 /// All open jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     places: Vec<Place>,
     free: Vec<u32>,
     open: usize,
+    /// That of the last job. It goes on when the table goes, so that no key of before finds a job of after.
+    turn: u32,
     /// Jobs with unsent items; may hold keys of jobs that ended.
     turns: VecDeque<JobKey>,
     /// Jobs whose caller waits for its input to be wanted; the same.
@@ -205,15 +210,17 @@ struct Place {
 impl Jobs {
     pub(crate) fn insert(&mut self, job: OpenJob) -> JobKey {
         self.open += 1;
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
         if let Some(place) = self.free.pop() {
             let entry = &mut self.places[place as usize];
-            entry.turn = entry.turn.wrapping_add(1);
+            entry.turn = turn;
             entry.job = Some(job);
-            return JobKey { place, turn: entry.turn };
+            return JobKey { place, turn };
         }
         let place = u32::try_from(self.places.len()).expect("four billion open jobs do not fit into memory");
-        self.places.push(Place { turn: 0, job: Some(job) });
-        JobKey { place, turn: 0 }
+        self.places.push(Place { turn, job: Some(job) });
+        JobKey { place, turn }
     }
 
     pub(crate) fn get(&mut self, key: JobKey) -> Option<&mut OpenJob> {
@@ -229,11 +236,19 @@ impl Jobs {
         self.free.push(key.place);
         self.open -= 1;
         if self.open == 0 {
-            // After a burst of a million jobs their table goes.
-            self.turns = VecDeque::new();
-            self.hungry = VecDeque::new();
+            self.clear();
         }
         Some(job)
+    }
+
+    /// Forgets jobs that ended, all of them. After a burst of a million their table goes.
+    fn clear(&mut self) {
+        self.turns.clear();
+        self.hungry.clear();
+        let most = self.places.len().max(self.turns.capacity()).max(self.hungry.capacity());
+        if most > MANY {
+            *self = Self { turn: self.turn, ..Self::default() };
+        }
     }
 
     /// All jobs.
@@ -304,6 +319,43 @@ impl Jobs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn job() -> OpenJob {
+        OpenJob::new(Arc::new(Job::new("echo")), TaskId::of("tests::echo"), 0, JobOptions::default())
+    }
+
+    impl Jobs {
+        fn capacity(&self) -> usize {
+            let queues = self.turns.capacity().max(self.hungry.capacity());
+            self.places.capacity().max(self.free.capacity()).max(queues)
+        }
+    }
+
+    #[test]
+    fn a_table_of_many_jobs_goes_with_the_last_and_none_of_its_keys_finds_a_later_one() {
+        let mut jobs = Jobs::default();
+        let before: Vec<_> = (0..100_000).map(|_| jobs.insert(job())).collect();
+        before.iter().for_each(|key| jobs.set_hungry(*key));
+        assert!(jobs.capacity() >= 100_000);
+        for key in &before {
+            assert!(jobs.remove(*key).is_some());
+        }
+        assert!(jobs.is_empty() && jobs.capacity() <= MANY, "{} places are left", jobs.capacity());
+        let after: Vec<_> = (0..100_000).map(|_| jobs.insert(job())).collect();
+        assert!(before.iter().all(|key| jobs.get(*key).is_none() && jobs.remove(*key).is_none()));
+        assert!(after.iter().all(|key| jobs.get(*key).is_some()));
+    }
+
+    #[test]
+    fn a_table_of_few_jobs_is_used_again() {
+        let mut jobs = Jobs::default();
+        let first = jobs.insert(job());
+        assert!(jobs.remove(first).is_some());
+        let places = jobs.places.as_ptr();
+        let second = jobs.insert(job());
+        assert!(jobs.places.as_ptr() == places && jobs.get(first).is_none());
+        assert!(jobs.remove(second).is_some());
+    }
 
     #[test]
     fn what_an_item_cost_is_forgotten_when_it_ends() {
