@@ -58,7 +58,8 @@ impl<'p, R> Imap<'p, R> {
 
     /// Waits up to `timeout` for the next result: `None` if it did not come, `Some(None)` at the end.
     ///
-    /// The iterator stays usable, and the result comes later.
+    /// The iterator stays usable, and the result comes later. What the caller's iterator takes for items that are read meanwhile
+    /// counts, and is not cut short.
     ///
     /// # Examples
     ///

@@ -32,6 +32,10 @@ pub(crate) enum Next {
     NotYet,
 }
 
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
 /// The untyped half of a lazy job. Dropping it cancels what is left.
 pub(crate) struct Stream<'p> {
     engine: Arc<dyn Engine>,
@@ -102,7 +106,7 @@ impl<'p> Stream<'p> {
             let (one, more) = self.job.take();
             let nothing = one.is_none() && more.is_empty();
             one.into_iter().chain(more).for_each(|delivery| self.put(delivery));
-            self.feed_while_wanted();
+            self.feed_while_wanted(deadline);
             if let Some(delivery) = self.take_next() {
                 return Next::Delivery(delivery);
             }
@@ -116,7 +120,13 @@ impl<'p> Stream<'p> {
                     }),
                 };
             }
-            if nothing && !self.engine.wait(&self.job, Until::News, deadline) {
+            let not_yet = if nothing {
+                !self.engine.wait(&self.job, Until::News, deadline)
+            } else {
+                // Others than the next may come without end; that all have come is still to be told.
+                !settled && has_passed(deadline)
+            };
+            if not_yet {
                 return Next::NotYet;
             }
         }
@@ -127,8 +137,8 @@ impl<'p> Stream<'p> {
         callback::check_waiting("next")
     }
 
-    /// Reads input as long as the driver wants some and the window is open.
-    fn feed_while_wanted(&mut self) {
+    /// Reads input as long as the driver wants some, the window is open and there is time; some in any case.
+    fn feed_while_wanted(&mut self, deadline: Option<Instant>) {
         while !self.input_ended && self.window_is_open(self.window.unwrap_or(usize::MAX)) {
             let demand = match self.engine.demand(self.key, self.feed.remaining()) {
                 Some(demand) => demand,
@@ -154,6 +164,9 @@ impl<'p> Stream<'p> {
                     self.input_ended = true;
                     self.engine.finish_input(self.key);
                 }
+            }
+            if has_passed(deadline) {
+                return;
             }
         }
     }
@@ -192,6 +205,110 @@ impl Drop for Stream<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.engine.cancel(self.key, Rest::Finishes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread::ThreadId;
+
+    use super::*;
+    use crate::job::Hook;
+    use crate::job::block::Block;
+    use crate::job::source::Nothing;
+
+    /// More than a call may do whose time is over, and fewer than without end.
+    const MANY: usize = 1000;
+
+    /// Has news for whoever waits, whatever the time: one of the items from 1 on has failed.
+    struct Unending {
+        failed: AtomicUsize,
+        wants: bool,
+    }
+
+    impl Engine for Unending {
+        fn check_caller(&self) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn wait(&self, job: &Job, _: Until, _: Option<Instant>) -> bool {
+            let index = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(index < MANY, "it waits again and again");
+            job.deliver_failure(index, Error::Terminated);
+            true
+        }
+
+        fn demand(&self, _: JobKey, _: Option<usize>) -> Option<Demand> {
+            self.wants.then_some(Demand { items: 1, bytes: 1, ahead: usize::MAX })
+        }
+
+        fn push(&self, _: JobKey, _: Block) {}
+
+        fn fail_item(&self, _: JobKey, _: usize, _: Error) {}
+
+        fn finish_input(&self, _: JobKey) {}
+
+        fn cancel(&self, _: JobKey, _: Rest) -> bool {
+            false
+        }
+
+        fn announce(&self, _: &Job) {}
+
+        fn prepare_callbacks(&self) -> Result<Option<ThreadId>, Error> {
+            Ok(None)
+        }
+
+        fn call_back(&self, _: Hook) {}
+    }
+
+    /// Input without end.
+    struct Endless(usize);
+
+    impl Feed for Endless {
+        fn feed(&mut self, _: Demand) -> Fed {
+            self.0 += 1;
+            assert!(self.0 < MANY, "it reads and reads");
+            Fed::Failed(self.0, Error::Terminated)
+        }
+
+        fn remaining(&self) -> Option<usize> {
+            None
+        }
+    }
+
+    fn stream(feed: Box<dyn Feed>, wants: bool) -> (Stream<'static>, Arc<Job>) {
+        let job = Arc::new(Job::new("echo"));
+        let engine = Arc::new(Unending { failed: AtomicUsize::new(0), wants });
+        (Stream::new(engine, job.clone(), JobKey::NONE, feed, Order::Input, None), job)
+    }
+
+    fn index(next: Next) -> Option<usize> {
+        match next {
+            Next::Delivery(delivery) => Some(delivery.first()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn news_of_other_items_does_not_prolong_a_wait_for_the_next() {
+        let (mut stream, job) = stream(Box::new(Nothing), false);
+        for _ in 0..3 {
+            assert!(matches!(stream.next(Some(Instant::now())), Next::NotYet));
+        }
+        job.deliver_failure(0, Error::Terminated);
+        assert_eq!(index(stream.next(Some(Instant::now()))), Some(0));
+        assert_eq!(index(stream.next(Some(Instant::now()))), Some(1));
+    }
+
+    #[test]
+    fn input_is_read_no_longer_than_there_is_time() {
+        let (mut stream, _) = stream(Box::new(Endless(0)), true);
+        for _ in 0..3 {
+            let before = stream.read;
+            assert!(matches!(stream.next(Some(Instant::now())), Next::NotYet));
+            assert!(stream.read > before, "some is read in any case");
         }
     }
 }
