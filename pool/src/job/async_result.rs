@@ -96,6 +96,10 @@ impl<R> AsyncResult<R> {
     /// asks for a result that is not there.
     /// [`Error::ForkedChild`] in a fork of the process that made the call.
     ///
+    /// # Panics
+    ///
+    /// If [`get_timeout`](Self::get_timeout) or `poll` returned the result before: it is handed out once.
+    ///
     /// # Examples
     ///
     /// ```
@@ -152,7 +156,7 @@ impl<R> AsyncResult<R> {
     ///
     /// # Panics
     ///
-    /// If an earlier call returned the result.
+    /// If an earlier call of it, or `poll`, returned the result: it is handed out once.
     ///
     /// # Examples
     ///
@@ -248,7 +252,8 @@ impl<R> AsyncResult<R> {
         self.job.is_settled()
     }
 
-    /// Tells whether the result is a value rather than an error; `None`: not yet. Never blocks.
+    /// Tells whether the result is a value rather than an error; `None`: not yet, or not any more, because
+    /// [`get_timeout`](Self::get_timeout) or `poll` returned it. Never blocks.
     ///
     /// # Examples
     ///
@@ -333,7 +338,8 @@ impl<R: Send + 'static> AsyncResult<R> {
     /// # Errors
     ///
     /// Its result is the job's error, or [`Error::CallbackPanicked`]; [`Error::Spawn`] if no thread can be had for
-    /// callbacks, and then this one is not called.
+    /// callbacks, and then this one is not called. If [`get_timeout`](Self::get_timeout) or `poll` returned the job's result
+    /// before, it is `CallbackPanicked` as well.
     ///
     /// # Examples
     ///
@@ -470,6 +476,17 @@ impl<R: Send + 'static> AsyncResult<R> {
 impl<R> Future for AsyncResult<R> {
     type Output = Result<R>;
 
+    /// Returns the result, if it is there; else it has the waker woken when it is.
+    ///
+    /// A waker may poll handles and submit work; it may not wait for the pool, as it may run on a thread of the pool's.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](AsyncResult::get), but for wakers.
+    ///
+    /// # Panics
+    ///
+    /// If it, or [`get_timeout`](AsyncResult::get_timeout), returned the result before.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<R>> {
         if let Err(error) = self.check_asking("poll") {
             return Poll::Ready(Err(error));
