@@ -138,3 +138,58 @@ impl Callbacks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Callbacks that the test runs itself, so that it decides what comes first.
+    fn held() -> (Arc<Callbacks>, Receiver<Hook>) {
+        let (sender, queue) = mpsc::channel();
+        let thread = start_thread("test", || ()).unwrap();
+        (
+            Arc::new(Callbacks {
+                state: Mutex::new(State::Running { sender, thread }),
+                ..Callbacks::default()
+            }),
+            queue,
+        )
+    }
+
+    /// Has another thread wait; what comes of it can be received.
+    fn wait(callbacks: &Arc<Callbacks>) -> Receiver<bool> {
+        let (sender, receiver) = mpsc::channel();
+        let callbacks = callbacks.clone();
+        thread::spawn(move || sender.send(callbacks.wait(None).unwrap()));
+        receiver
+    }
+
+    /// Queues a callback that leads to so many others, one after the other.
+    fn queue(callbacks: &Arc<Callbacks>, others: u32) {
+        let next = callbacks.clone();
+        callbacks.queue(Box::new(move || {
+            if others > 0 {
+                queue(&next, others - 1);
+            }
+        }));
+    }
+
+    #[test]
+    fn those_behind_the_ones_that_are_queued_are_waited_for() {
+        let (callbacks, hooks) = held();
+        queue(&callbacks, 2);
+        let waited = wait(&callbacks);
+        for _ in 0..3 {
+            let callback = hooks.recv_timeout(PATIENCE).unwrap();
+            // With this the other thread waits; what the callback leads to comes behind it.
+            let mark = hooks.recv_timeout(PATIENCE).expect("it waits, as not all have run");
+            callback();
+            mark();
+        }
+        assert_eq!(waited.recv_timeout(PATIENCE), Ok(true));
+    }
+}
