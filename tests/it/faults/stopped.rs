@@ -1,6 +1,6 @@
 //! Processes that are stopped and not killed, with no limit on time: what they have waits, and nothing else does.
 
-use pool::{AsyncResult, StartMethod, pool_task};
+use pool::{AsyncResult, Pool, StartMethod, pool_task};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{Scene, follow, row, squares};
@@ -90,40 +90,38 @@ fn chunks_queued_at_a_stopped_worker_run_elsewhere(method: StartMethod) {
     follow(&pool);
 }
 
-fn an_idle_worker_that_is_stopped_holds_up_nothing(method: StartMethod) {
+/// Stops each of two idle workers in turn, has it given some of a hundred jobs, and lets it go on after `meanwhile`.
+fn while_idle_workers_are_stopped(method: StartMethod, meanwhile: impl Fn(&Pool, &[AsyncResult<u64>])) {
     let pool = start(method, 2);
     assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
     for pid in pool.worker_pids() {
         stop(pid);
         let resumes = Resumes(pid);
         let handles: Vec<_> = (0..100).map(|n| pool.apply_async(tasks::square, (n,))).collect();
-        wait_until("even the one that it was given is done", || handles.iter().all(AsyncResult::ready));
-        // A call that blocks finds it as well.
-        assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
+        meanwhile(&pool, &handles);
         drop(resumes);
-        assert_eq!(
-            handles.into_iter().map(AsyncResult::get).collect::<pool::Result<Vec<_>>>().unwrap(),
-            squares(100)
-        );
+        let results: pool::Result<Vec<_>> = handles.into_iter().map(AsyncResult::get).collect();
+        assert_eq!(results.unwrap(), squares(100));
     }
     follow(&pool);
 }
 
+fn an_idle_worker_that_is_stopped_holds_up_nothing(method: StartMethod) {
+    while_idle_workers_are_stopped(method, |pool, handles| {
+        wait_until("even the one that it was given is done", || handles.iter().all(AsyncResult::ready));
+        // A call that blocks finds it as well.
+        assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
+    });
+}
+
 fn an_idle_worker_that_is_stopped_holds_up_nothing_while_others_call(method: StartMethod) {
-    let pool = start(method, 2);
-    assert_eq!(pool.map(tasks::square, 0..1000).unwrap(), squares(1000));
-    for pid in pool.worker_pids() {
-        stop(pid);
-        let resumes = Resumes(pid);
-        let handles: Vec<_> = (0..100).map(|n| pool.apply_async(tasks::square, (n,))).collect();
+    while_idle_workers_are_stopped(method, |pool, handles| {
         // Nobody waits for as long as a stopped worker is given to go on.
         wait_until("even the one that it was given is done", || {
             assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
             handles.iter().all(AsyncResult::ready)
         });
-        drop(resumes);
-    }
-    follow(&pool);
+    });
 }
 
 fn a_worker_that_is_killed_while_it_is_stopped_is_replaced(method: StartMethod) {
