@@ -73,6 +73,7 @@ mod tests {
     use std::cell::Cell;
     use std::os::fd::AsFd;
     use std::panic::catch_unwind;
+    use std::time::{Duration, Instant};
 
     use serde::{Deserialize, Deserializer, Serialize};
 
@@ -102,7 +103,47 @@ mod tests {
         }
     }
 
+    /// Needs the table when it is dropped; while it is decoded for the first time, another thread of the task seems to open it.
+    #[derive(Serialize)]
+    struct Contended(u8);
+
+    thread_local! {
+        static IS_OPENED_TWICE: Cell<bool> = const { Cell::new(false) };
+        static DROPPED_WITHOUT_LOCK: Cell<Option<bool>> = const { Cell::new(None) };
+    }
+
+    impl<'de> Deserialize<'de> for Contended {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let value = u8::deserialize(deserializer)?;
+            if !IS_OPENED_TWICE.replace(true) {
+                drop(find::<Contended>(4000));
+            }
+            Ok(Self(value))
+        }
+    }
+
+    impl Drop for Contended {
+        fn drop(&mut self) {
+            // Other tests have the table for a moment.
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let mut is_free = TABLE.try_lock().is_ok();
+            while !is_free && Instant::now() < deadline {
+                is_free = TABLE.try_lock().is_ok();
+            }
+            DROPPED_WITHOUT_LOCK.set(Some(is_free));
+        }
+    }
+
     // The table is one for all tests, so each has ids of its own.
+
+    #[test]
+    fn what_another_thread_opened_at_the_same_time_is_dropped_without_the_lock() {
+        keep(4000, memory_of(&[4]));
+        let found = find::<Contended>(4000).unwrap();
+        assert_eq!(DROPPED_WITHOUT_LOCK.take(), Some(true));
+        assert_eq!(found.0, 4);
+        drop(forget(4000));
+    }
 
     #[test]
     fn a_value_is_decoded_when_it_is_first_asked_for_and_once() {

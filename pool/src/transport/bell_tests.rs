@@ -215,3 +215,19 @@ fn a_sleeper_whose_word_was_overwritten_is_woken_by_a_ring_that_does_not_ask() {
         ringer.join().unwrap();
     });
 }
+
+#[test]
+fn sleepers_are_woken_when_the_numbers_of_sleeps_and_rings_begin_again() {
+    loom::model(|| {
+        let words = LoomWords::default();
+        words.rings.store(u32::MAX - 1, Ordering::Relaxed);
+        let (sleeper, ringer) = (Bell::new(&words), Bell::new(&words));
+        sleeper.last_sleep.store(u32::MAX - 1, Ordering::Relaxed);
+        for mark in [0, ROOM, 0] {
+            let seen = sleeper.prepare_for(mark);
+            ringer.ring();
+            assert_ne!(Words::rings(&&words), seen);
+            sleeper.cancel();
+        }
+    });
+}
