@@ -13,6 +13,7 @@ crate::cases![
     callbacks_run_where_the_pool_is_and_only_there,
     what_is_dropped_there_is_not_missed,
     it_may_have_a_pool_of_its_own,
+    a_call_that_is_going_on_there_fails,
 ];
 
 fn every_call_there_is_refused(method: StartMethod) {
@@ -37,4 +38,8 @@ fn what_is_dropped_there_is_not_missed(method: StartMethod) {
 
 fn it_may_have_a_pool_of_its_own(method: StartMethod) {
     Program::new(PROGRAM_FORKED, "own_pool", method).run().expect_success();
+}
+
+fn a_call_that_is_going_on_there_fails(method: StartMethod) {
+    Program::new(PROGRAM_FORKED, "going_on", method).run().expect_success();
 }

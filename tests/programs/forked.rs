@@ -3,6 +3,7 @@
 //! The child has a time limit, and a wait that would never end is one that it would not keep. A scenario that goes wrong
 //! panics.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
@@ -28,6 +29,7 @@ fn main() {
         "callbacks" => callbacks(method),
         "drops" => drops(method),
         "own_pool" => own_pool(method),
+        "going_on" => going_on(method),
         other => panic!("no such scenario: {other:?}"),
     }
 }
@@ -43,6 +45,12 @@ fn in_forked_child(code: impl FnOnce()) {
         // SAFETY: `_exit` has no preconditions.
         unsafe { libc::_exit(i32::from(!went_well)) };
     }
+    expect_success(pid);
+}
+
+/// Panics unless the forked child comes to its end in time, and well.
+#[track_caller]
+fn expect_success(pid: i32) {
     let mut status = 0;
     let mut done = false;
     let deadline = Instant::now() + PATIENCE;
@@ -258,5 +266,56 @@ fn own_pool(method: StartMethod) {
         refused(pool.apply(tasks::square, (3,)));
         drop(own);
     });
+    go_on(&pool, &pids);
+}
+
+/// Forks the program in the middle of a call, and has the child say whether that call was refused there.
+fn forks_during<R: std::fmt::Debug>(call: impl FnOnce(&dyn Fn()) -> pool::Result<R>) -> pool::Result<R> {
+    let child = Cell::new(None);
+    let outcome = call(&|| {
+        std::io::stdout().flush().unwrap();
+        // SAFETY: as in `in_forked_child`.
+        child.set(Some(unsafe { libc::fork() }));
+    });
+    let pid = child.get().expect("it forks");
+    if pid == 0 {
+        let is_refused = matches!(outcome, Err(Error::ForkedChild { .. }));
+        if !is_refused {
+            eprintln!("in the forked child: {outcome:?}");
+        }
+        // SAFETY: `_exit` has no preconditions.
+        unsafe { libc::_exit(i32::from(!is_refused)) };
+    }
+    expect_success(pid);
+    outcome
+}
+
+fn going_on(method: StartMethod) {
+    let pool = start(method, 2);
+    let pids = pool.worker_pids();
+    let squares: Vec<_> = (0..1000).map(|n| n * n).collect();
+    for at in [0, 1, 500, 999] {
+        let forking = |fork: &dyn Fn(), n: u64| {
+            if n == at {
+                fork();
+            }
+        };
+        for chunk_size in [1, 10, 1000] {
+            let options = pool.options().chunk_size(chunk_size);
+            let mapped =
+                forks_during(|fork| options.map(tasks::square, (0..1000).inspect(|n| forking(fork, *n))));
+            assert_eq!(mapped.unwrap(), squares);
+            let lazy = forks_during(|fork| {
+                options
+                    .imap(tasks::square, (0..1000).inspect(|n| forking(fork, *n)))
+                    .collect::<pool::Result<Vec<_>>>()
+            });
+            assert_eq!(lazy.unwrap(), squares);
+            let pushed = forks_during(|fork| {
+                options.map_async(tasks::square, (0..1000).inspect(|n| forking(fork, *n))).get()
+            });
+            assert_eq!(pushed.unwrap(), squares);
+        }
+    }
     go_on(&pool, &pids);
 }

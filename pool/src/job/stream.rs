@@ -92,10 +92,7 @@ impl<'p> Stream<'p> {
     /// Returns the next delivery; waits for it until the deadline, and for ever without one.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
         if let (false, Err(error)) = (self.over, self.check_waiting()) {
-            // In a fork of the owner there is nothing to cancel.
-            self.engine.cancel(self.key, Rest::Finishes);
-            self.over = true;
-            return Next::Aborted(error);
+            return self.refuse(error);
         }
         loop {
             if self.over {
@@ -127,7 +124,11 @@ impl<'p> Stream<'p> {
                 !settled && has_passed(deadline)
             };
             if not_yet {
-                return Next::NotYet;
+                // The caller's iterator, which was just read, may have forked the program.
+                return match self.engine.check_caller() {
+                    Ok(()) => Next::NotYet,
+                    Err(error) => self.refuse(error),
+                };
             }
         }
     }
@@ -135,6 +136,14 @@ impl<'p> Stream<'p> {
     fn check_waiting(&self) -> Result<(), Error> {
         self.engine.check_caller()?;
         callback::check_waiting("next")
+    }
+
+    /// Ends with an error where nothing can be waited for.
+    fn refuse(&mut self, error: Error) -> Next {
+        // In a fork of the owner there is nothing to cancel.
+        self.engine.cancel(self.key, Rest::Finishes);
+        self.over = true;
+        Next::Aborted(error)
     }
 
     /// Reads input as long as the driver wants some, the window is open and there is time; some in any case.

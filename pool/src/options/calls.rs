@@ -148,7 +148,8 @@ impl<'p> Options<'p> {
                     stream.consume(delivery.count());
                     gathered.add::<T>(delivery);
                 }
-                Next::Aborted(_) | Next::End => return gathered.finish(stream.job()),
+                Next::Aborted(error) => return Err(error),
+                Next::End => return gathered.finish(stream.job()),
                 Next::NotYet => unreachable!("without a deadline it waits for ever"),
             }
         }
