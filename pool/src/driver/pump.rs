@@ -9,6 +9,7 @@
 //! not the leader itself.
 
 mod background;
+mod roster;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,14 +20,13 @@ use std::time::{Duration, Instant};
 use crate::driver::callbacks::Callbacks;
 use crate::driver::{Driver, Effects, Question};
 use crate::error::Error;
-use crate::exit::Ended;
 use crate::id::JobKey;
 
 use crate::job::block::Block;
 use crate::job::callback::{self, Within};
 use crate::job::{Demand, Engine, Hook, Job, Rest, Until};
 use crate::share::original::Home;
-use crate::supervisor::{Commands, Departed, Roster};
+use crate::supervisor::Commands;
 use crate::sys::process;
 use crate::transport::ring_link::{ParentBell, RingLink};
 use crate::transport::spin::Spin;
@@ -217,22 +217,6 @@ impl Pump {
             self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
         let has_news = self.carry_out(&mut effects);
         self.ask(effects.ask) || has_news
-    }
-
-    /// Changes the driver from the supervisor's thread, which no code of the user's may hold up: that is left to whoever
-    /// leads next.
-    fn with_driver_only<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
-        let (result, mut effects) = self.change(change);
-        let done_with = std::mem::take(&mut effects.done_with);
-        self.carry_out(&mut effects);
-        if !effects.ask.is_empty() || !done_with.is_empty() {
-            let mut driver = lock(&self.driver);
-            driver.leave_to_user_threads(effects.ask, done_with);
-            self.open_jobs.store(driver.open_jobs(), Ordering::SeqCst);
-        }
-        self.bell.ring();
-        self.look_after();
-        result
     }
 
     fn has_open_jobs(&self) -> bool {
@@ -463,38 +447,5 @@ impl Engine for Pump {
         if self.check_owner().is_ok() {
             self.callbacks.queue(callback);
         }
-    }
-}
-
-impl Roster for Pump {
-    fn attach(&self, place: usize, link: RingLink, pid: u32) {
-        self.with_driver_only(|driver| driver.attach(place, link, pid));
-    }
-
-    fn detach(&self, place: usize, ended: &Ended) -> Departed {
-        let detached = self.with_driver_only(|driver| driver.detach(place, ended));
-        Departed {
-            was_ready: detached.was_ready,
-            was_used: detached.was_used,
-            any_was_ready: detached.any_was_ready,
-            complaint: detached.complaint,
-        }
-    }
-
-    fn clear_away(&self) {
-        let gone = lock(&self.driver).take_gone();
-        drop(gone);
-    }
-
-    fn give_up_if_starting(&self, place: usize) -> bool {
-        self.with_driver_only(|driver| driver.give_up_if_starting(place))
-    }
-
-    fn wants_worker(&self) -> bool {
-        lock(&self.driver).wants_worker()
-    }
-
-    fn fail(&self, error: Error) {
-        self.with_driver_only(|driver| driver.end(error));
     }
 }
