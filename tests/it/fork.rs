@@ -61,6 +61,7 @@ modules! {
     share
     share_limits
     slow_starts
+    sleepers
     start_methods
     stubborn
     tasks

@@ -50,6 +50,7 @@ mod robust_mutex;
 mod share;
 mod share_limits;
 mod slow_starts;
+mod sleepers;
 mod start_methods;
 mod stubborn;
 mod tasks;

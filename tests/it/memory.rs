@@ -12,6 +12,7 @@ crate::cases![
     large_and_small_items_mix,
     memory_of_large_values_is_given_back,
     shared_memory_is_given_back_when_the_pool_is_idle,
+    shared_memory_is_given_back_though_an_item_takes_long,
     nothing_is_mapped_or_opened_for_a_call_once_there_are_segments,
     one_worker_lost_with_large_values_on_their_way_costs_one_item,
     results_that_nobody_takes_hold_up_no_worker,
@@ -157,6 +158,28 @@ fn shared_memory_is_given_back_when_the_pool_is_idle(method: StartMethod) {
         let there = || pool.apply(shared_bytes, ()).unwrap();
         wait_until("the worker has none any more", || is_given_back(there(), before.1));
     }
+}
+
+fn shared_memory_is_given_back_though_an_item_takes_long(method: StartMethod) {
+    const SIZE: usize = 40 << 20;
+    const SLACK: usize = 1 << 20;
+    let pool = &start(method, 2);
+    let before = own_shared_bytes();
+    let gate = Gate::new();
+    let handle = pool.apply_async(tasks::gated, (gate.path(), 7));
+    let comes_and_goes = || {
+        assert_eq!(pool.apply(tasks::echo, (vec![1.0; SIZE / 8],)).unwrap().len(), SIZE / 8);
+        assert!(own_shared_bytes() + SLACK >= before + 2 * SIZE, "arguments and results were there");
+        wait_until("the program has no shared memory any more", || own_shared_bytes() < before + SLACK);
+    };
+    // Nobody waits for the item but the pool's own thread, and then somebody does.
+    comes_and_goes();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| handle.get());
+        comes_and_goes();
+        gate.open();
+        assert_eq!(waits.join().unwrap().unwrap(), 7);
+    });
 }
 
 /// Mappings and descriptors of a worker.

@@ -5,11 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Pump, lock};
+use crate::transport::stock;
 
 /// How long jobs may be open without anybody waiting before the background thread looks after them.
 const GRACE: Duration = Duration::from_millis(1);
 /// How many times in a row it finds nothing to do before it sleeps until it is called.
-const PATIENCE: u32 = 100;
+const PATIENCE: u32 = 10;
+
 impl Pump {
     /// The background thread: leads while jobs are open and nobody waits.
     ///
@@ -28,10 +30,10 @@ impl Pump {
             if in_vain > PATIENCE {
                 self.background_sleeps.store(true, Ordering::SeqCst);
                 // Whoever leads now looks after the jobs, and calls when it leaves.
-                let is_needed = self.has_open_jobs() && self.try_lead().is_some();
-                // Somebody may have found the lead taken by that glance.
-                self.hand_over();
-                if !is_needed {
+                if self.has_open_jobs() && self.try_lead().is_some() {
+                    // Somebody may have found the lead taken by that glance.
+                    self.hand_over();
+                } else {
                     self.sleep_in_background();
                 }
                 self.background_sleeps.store(false, Ordering::SeqCst);
@@ -46,8 +48,7 @@ impl Pump {
         while self.background_sleeps.load(Ordering::SeqCst) && !self.is_shut_down.load(Ordering::SeqCst) {
             self.stock.stop_watching();
             let now = Instant::now();
-            let next = [self.stock.trim(now), lock(&self.driver).trim(now)].into_iter().flatten().min();
-            match next {
+            match self.trim(now) {
                 None => thread::park(),
                 Some(next) => {
                     self.stock.keep_watching();
@@ -55,6 +56,11 @@ impl Pump {
                 }
             }
         }
+    }
+
+    /// Gives memory back that was not used for long; returns when to try again, if there is some.
+    fn trim(&self, now: Instant) -> Option<Instant> {
+        [self.stock.trim(now), lock(&self.driver).trim(now)].into_iter().flatten().min()
     }
 
     /// Leads until somebody else wants to or there is nothing to do; false if somebody else leads.
@@ -66,7 +72,10 @@ impl Pump {
                 || self.follower_count.load(Ordering::SeqCst) > 0
                 || self.is_shut_down.load(Ordering::SeqCst)
         };
-        self.drive(&mut lead, &gives_way, None);
+        // What others wait for may take long, and meanwhile there may be memory that is not used.
+        while !self.drive(&mut lead, &gives_way, Some(Instant::now() + stock::IDLE)) {
+            self.trim(Instant::now());
+        }
         self.background_leads.store(false, Ordering::SeqCst);
         drop(lead);
         self.hand_over();
