@@ -91,12 +91,14 @@ impl<'p> Stream<'p> {
 
     /// Returns the next delivery; waits for it until the deadline, and for ever without one.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
-        if let (false, Err(error)) = (self.over, self.check_waiting()) {
-            return self.refuse(error);
-        }
         loop {
             if self.over {
                 return Next::End;
+            }
+            // Every time, because the caller's iterator, which is read below, may fork the program: in the child another thread may
+            // have the job's lock for ever.
+            if let Err(error) = self.check_waiting() {
+                return self.refuse(error);
             }
             // First of all: what was delivered before the job was settled is then taken below.
             let settled = self.job.is_settled();
