@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 
 use crate::driver::pump::Pump;
 use crate::error::Result;
-use crate::job::Engine;
 use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::options::Options;
@@ -430,7 +429,7 @@ impl Pool {
     /// ```
     pub fn worker_pids(&self) -> Vec<u32> {
         // A fork of this process has none.
-        match self.pump.check_caller() {
+        match self.pump.check_owner() {
             Ok(()) => self.pump.with_driver(|driver| driver.worker_pids()),
             Err(_) => Vec::new(),
         }

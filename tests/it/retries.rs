@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use pool::{Error, Pool, StartMethod, TimeLimit};
 
@@ -24,6 +24,10 @@ crate::cases![
     what_the_caller_gave_along_may_use_the_pool_when_it_is_dropped,
     what_the_caller_gave_along_is_dropped_with_the_options_if_the_job_has_ended,
     what_the_caller_gave_along_is_dropped_when_the_last_attempt_was_lost,
+    everything_goes_on_while_the_caller_is_asked,
+    everything_goes_on_while_what_the_caller_gave_along_is_dropped,
+    the_caller_is_not_asked_about_a_job_that_has_ended,
+    a_caller_may_cancel_when_asked,
     a_job_that_is_cancelled_is_not_tried_again,
     fail_fast_counts_the_last_failure,
     a_closed_pool_tries_again_what_it_took,
@@ -229,4 +233,149 @@ fn what_the_caller_gave_along_is_dropped_when_the_last_attempt_was_lost(method: 
         // The pool is not used again meanwhile.
         assert_eq!(kept.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
     }
+}
+
+/// Says that it was reached, and waits until the other end says so or is gone; then says whether that came in time.
+struct Held {
+    reached: Sender<()>,
+    gate: Mutex<Receiver<()>>,
+    in_time: Sender<bool>,
+}
+
+/// The other end of what is [`Held`].
+struct Holds {
+    reached: Receiver<()>,
+    gate: Sender<()>,
+    in_time: Receiver<bool>,
+}
+
+fn held() -> (Held, Holds) {
+    let ((reaches, reached), (opens, gate)) = (mpsc::channel(), mpsc::channel());
+    let (says, in_time) = mpsc::channel();
+    let held = Held { reached: reaches, gate: Mutex::new(gate), in_time: says };
+    (held, Holds { reached, gate: opens, in_time })
+}
+
+impl Held {
+    fn hold(&self) {
+        self.reached.send(()).unwrap();
+        let ended = self.gate.lock().unwrap().recv_timeout(PATIENCE);
+        self.in_time.send(ended != Err(RecvTimeoutError::Timeout)).unwrap();
+    }
+}
+
+/// Uses the pool in every way that must not wait for code of the user's that is held, and then lets it go.
+fn use_meanwhile(pool: &Pool, holds: Holds) {
+    holds.reached.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    assert_eq!(pool.map(tasks::square, 0..100).unwrap().len(), 100);
+    let (called, values) = mpsc::channel();
+    drop(pool.apply_async(tasks::square, (4,)).callback(move |n| called.send(n).unwrap()));
+    assert_eq!(values.recv_timeout(PATIENCE).unwrap(), 16);
+    let log = Log::new();
+    let limit = pool.options().timeout(Duration::from_millis(100));
+    let error = limit.apply(tasks::linger, (log.path(),)).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    let deadline = pool.options().deadline(Instant::now() + Duration::from_millis(100));
+    let error = deadline.apply(tasks::linger, (log.path(),)).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    let retried = pool.options().retries(2).apply(limited::die_at_first, (Log::new().path(), 2));
+    assert_eq!(retried.unwrap(), 3);
+    drop(holds.gate);
+    assert_eq!(holds.in_time.recv_timeout(PATIENCE), Ok(true));
+}
+
+fn everything_goes_on_while_the_caller_is_asked(method: StartMethod) {
+    let pool = start(method, 2);
+    // Be it the caller's thread that drives or another one.
+    for waits in [false, true] {
+        let (held, holds) = held();
+        let ask = move |_: &Error| {
+            held.hold();
+            false
+        };
+        let options = pool.options().retries(1).retry_if(ask);
+        std::thread::scope(|scope| {
+            let call = || options.apply(tasks::only_even, (1,));
+            let waiting = waits.then(|| scope.spawn(call));
+            let asked = (!waits).then(|| options.apply_async(tasks::only_even, (1,)));
+            use_meanwhile(&pool, holds);
+            let waited = waiting.map(|waiting| waiting.join().unwrap());
+            let outcome = waited.or(asked.map(|asked| asked.get())).expect("it is one of the two");
+            assert!(matches!(outcome, Err(Error::Panicked { .. })), "{outcome:?}");
+        });
+    }
+}
+
+struct HoldsDrop(Held);
+
+impl Drop for HoldsDrop {
+    fn drop(&mut self) {
+        self.0.hold();
+    }
+}
+
+fn everything_goes_on_while_what_the_caller_gave_along_is_dropped(method: StartMethod) {
+    let pool = start(method, 2);
+    for closes in [false, true] {
+        let (held, holds) = held();
+        let guard = HoldsDrop(held);
+        let gate = Gate::new();
+        let ask = move |_: &Error| guard.0.gate.is_poisoned();
+        let job = pool.options().retries(1).retry_if(ask).apply_async(tasks::gated, (gate.path(), 4));
+        gate.open();
+        assert_eq!(job.get().unwrap(), 4);
+        if closes {
+            pool.close();
+            assert!(pool.join_timeout(Duration::from_millis(10)).is_none());
+            drop(holds.gate);
+            pool.join().unwrap();
+            assert_eq!(holds.in_time.try_recv(), Ok(true));
+        } else {
+            use_meanwhile(&pool, holds);
+        }
+    }
+}
+
+fn the_caller_is_not_asked_about_a_job_that_has_ended(method: StartMethod) {
+    let pool = start(method, 1);
+    let (held, holds) = held();
+    let hold = move |_: &Error| {
+        held.hold();
+        true
+    };
+    let asked = pool.options().retries(1).retry_if(hold).apply_async(tasks::only_even, (1,));
+    holds.reached.recv_timeout(PATIENCE).unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let again = move |_: &Error| counter.fetch_add(1, Ordering::SeqCst) == 0;
+    let options = pool.options().retries(1).retry_if(again);
+    let doomed = options.apply_async(tasks::only_even, (1,));
+    let awaited = options.apply_async(tasks::only_even, (3,));
+    // The one worker has run both by then, and now they wait to be asked about.
+    assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9);
+    assert!(doomed.cancel() && asked.cancel());
+    assert!(matches!(asked.get(), Err(Error::Cancelled { .. })));
+    assert!(matches!(doomed.get(), Err(Error::Cancelled { .. })));
+    drop(holds.gate);
+    assert_eq!(holds.in_time.recv_timeout(PATIENCE), Ok(true));
+    assert!(matches!(awaited.get(), Err(Error::Panicked { .. })));
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+fn a_caller_may_cancel_when_asked(method: StartMethod) {
+    let pool = Arc::new(start(method, 2));
+    let gate = Gate::new();
+    let other = Mutex::new(Some(pool.apply_async(tasks::gated, (gate.path(), 4))));
+    let again = Arc::downgrade(&pool);
+    let ask = move |_: &Error| {
+        let pool: Arc<Pool> = again.upgrade().expect("it waits for the answer");
+        assert_eq!(pool.worker_pids().len(), 2);
+        let other = other.lock().unwrap().take().expect("it is asked once");
+        assert!(other.cancel());
+        assert!(matches!(other.get(), Err(Error::Cancelled { .. })));
+        false
+    };
+    let error = pool.options().retries(1).retry_if(ask).apply(tasks::only_even, (1,)).unwrap_err();
+    assert!(matches!(error, Error::Panicked { .. }), "{error:?}");
 }

@@ -309,7 +309,7 @@ impl PoolBuilder {
         let initializer = rules.initializer.as_ref().map(|once| once.name);
         let driver = Driver::new(workers, rules);
         let stock = Stock::new(workers);
-        let pump = Arc::new(Pump::new(driver, stock.clone(), bell.clone(), commands.clone(), cpus > 1));
+        let pump = Pump::new(driver, stock.clone(), bell.clone(), commands.clone(), cpus > 1);
         let rules = supervisor::Rules {
             conditions: terms.conditions.clone(),
             initializer,

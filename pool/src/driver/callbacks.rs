@@ -1,4 +1,6 @@
-//! The thread on which callbacks run, one at a time, in the order in which their jobs ended.
+//! A thread on which code of the user runs: callbacks, one at a time, in the order in which their jobs ended.
+//!
+//! A second one asks `retry_if`; see `pump/questions.rs`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,8 +13,12 @@ use crate::job::Hook;
 use crate::sys::thread::start_thread;
 
 /// Started with the first callback.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Callbacks {
+    /// What the thread is called.
+    name: &'static str,
+    /// What it is that may fail to be done.
+    start: &'static str,
     state: Mutex<State>,
     /// Those that are queued or running.
     unfinished: Arc<AtomicUsize>,
@@ -39,6 +45,10 @@ impl State {
 }
 
 impl Callbacks {
+    pub(crate) fn new(name: &'static str, start: &'static str) -> Self {
+        Self { name, start, state: Mutex::default(), unfinished: Arc::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,8 +63,7 @@ impl Callbacks {
         if matches!(*state, State::NotStarted) {
             let (sender, receiver) = mpsc::channel::<Hook>();
             let run = move || receiver.into_iter().for_each(|callback| callback());
-            let thread = start_thread("pool-callbacks", run)
-                .map_err(|error| Error::spawn("starting the thread for callbacks", error))?;
+            let thread = start_thread(self.name, run).map_err(|error| Error::spawn(self.start, error))?;
             *state = State::Running { sender, thread };
         }
         Ok(state.thread_id())
@@ -154,7 +163,7 @@ mod tests {
         (
             Arc::new(Callbacks {
                 state: Mutex::new(State::Running { sender, thread }),
-                ..Callbacks::default()
+                ..Callbacks::new("test", "starting a thread")
             }),
             queue,
         )

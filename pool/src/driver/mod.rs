@@ -36,7 +36,7 @@ use in_flight::Completed;
 pub(crate) use jobs::{Extras, JobOptions};
 use jobs::{Jobs, OpenJob};
 pub(crate) use limits::Limits;
-pub(crate) use retries::{Question, RetryIf};
+pub(crate) use retries::{Question, RetryIf, drop_caught};
 use timers::Timers;
 use workers::{Slot, State};
 
@@ -119,6 +119,8 @@ pub(crate) struct Driver<L> {
     body: Vec<u8>,
     /// Items that user code is asked about.
     asked: Vec<(JobKey, usize)>,
+    /// How many jobs ended whose `retry_if` is still to be dropped.
+    undropped: usize,
     /// Tells whether shared values are gone that workers still have.
     home: Arc<Home>,
 }
@@ -142,6 +144,7 @@ impl<L: Link> Driver<L> {
             any_was_ready: false,
             body: Vec::new(),
             asked: Vec::new(),
+            undropped: 0,
             home: Arc::new(Home::new()),
         }
     }
@@ -157,22 +160,16 @@ impl<L: Link> Driver<L> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Puts back what runs code of the user, for whoever takes the next effects.
-    pub(crate) fn leave_to_user_threads(&mut self, ask: Vec<Question>, done_with: Vec<RetryIf>) {
-        self.effects.ask.extend(ask);
-        self.effects.done_with.extend(done_with);
-    }
-
     /// Open jobs, and whatever else needs somebody to drive.
     pub(crate) fn open_jobs(&self) -> usize {
         let has_more =
-            self.leave_again || self.has_left_effects() || self.jobs.is_empty() && self.has_unanswered();
+            self.leave_again || self.is_being_dropped() || self.jobs.is_empty() && self.has_unanswered();
         self.jobs.len() + usize::from(has_more)
     }
 
-    /// Tells whether something waits for a thread that may run code of the user.
-    fn has_left_effects(&self) -> bool {
-        !self.effects.ask.is_empty() || !self.effects.done_with.is_empty()
+    /// Tells whether the user's code is still to drop what jobs that ended had captured. The end of the pool does not wait for that.
+    fn is_being_dropped(&self) -> bool {
+        self.undropped > 0 && !matches!(self.phase, Phase::Ended(_))
     }
 
     /// Tells whether workers are still at items of jobs that are gone. They may need memory, or room for results, before
@@ -265,7 +262,9 @@ impl<L: Link> Driver<L> {
         if let Some(deadline) = job.deadline() {
             self.timers.clear_deadline(deadline, key);
         }
-        self.effects.done_with.extend(job.take_retry_if());
+        let retry_if = job.take_retry_if();
+        self.undropped += usize::from(retry_if.is_some());
+        self.effects.done_with.extend(retry_if);
         if job.uses_shares {
             self.release_shares(key);
         }
@@ -332,11 +331,8 @@ impl<L: Link> Driver<L> {
         self.relieve_the_stopped();
     }
 
-    /// Tells whether a [`turn`](Self::turn) would find something that came in, or that was put back.
+    /// Tells whether a [`turn`](Self::turn) would find something that came in.
     pub(crate) fn has_more(&self) -> bool {
-        if self.has_left_effects() {
-            return true;
-        }
         let mut workers = self.slots.iter().filter_map(Slot::get);
         // What comes of a worker that is given up is not looked at any more.
         workers.any(|worker| worker.corrupt.is_none() && worker.link.has_more())

@@ -3,27 +3,27 @@
 //! The driver sits behind one lock. Of the threads that wait for results one leads: it moves frames, looks for a moment and
 //! then sleeps on the parent's bell. The others sleep until their own job has news or the lead falls to
 //! them. While jobs are open and nobody waits, a background thread leads, so that callbacks and futures make
-//! progress; it gives way to whoever comes. Callbacks run on a thread of their own.
+//! progress; it gives way to whoever comes. Callbacks run on a thread of their own, and so does what users decide about failures.
 //!
 //! Whoever changes the driver carries out the effects after unlocking, and rings the bell for the leader if it is
 //! not the leader itself.
 
 mod background;
+mod questions;
 mod roster;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::driver::callbacks::Callbacks;
-use crate::driver::{Driver, Effects, Question};
+use crate::driver::{Driver, Effects};
 use crate::error::Error;
 use crate::id::JobKey;
 
 use crate::job::block::Block;
-use crate::job::callback::{self, Within};
 use crate::job::{Demand, Engine, Hook, Job, Rest, Until};
 use crate::share::original::Home;
 use crate::supervisor::Commands;
@@ -46,6 +46,10 @@ pub(crate) struct Pump {
     bell: ParentBell,
     commands: Arc<Commands>,
     callbacks: Callbacks,
+    /// What asks `retry_if`, and drops it.
+    questions: Callbacks,
+    /// This, for them.
+    me: Weak<Pump>,
     home: Arc<Home>,
     /// Whoever holds this leads.
     lead: Mutex<Lead>,
@@ -72,11 +76,6 @@ impl std::fmt::Debug for Pump {
     }
 }
 
-thread_local! {
-    /// Whether this thread runs a user's `retry_if`. It may hold the lead then, so nothing can be waited for.
-    static ASKS: Within = const { Within::nothing() };
-}
-
 /// What one leader leaves to the next.
 struct Lead {
     spin: Spin,
@@ -98,14 +97,16 @@ impl Pump {
         bell: ParentBell,
         commands: Arc<Commands>,
         may_spin: bool,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             home: driver.home().clone(),
             driver: Mutex::new(driver),
             stock,
             bell,
             commands,
-            callbacks: Callbacks::default(),
+            callbacks: Callbacks::new("pool-callbacks", "starting the thread for callbacks"),
+            questions: Callbacks::new("pool-questions", "starting the thread for `retry_if`"),
             lead: Mutex::new(Lead {
                 spin: Spin::of_leader(may_spin),
                 turns: 0,
@@ -122,7 +123,7 @@ impl Pump {
             unannounced: AtomicUsize::new(0),
             owner: process::own_pid(),
             generation: process::fork_generation(),
-        }
+        })
     }
 
     /// A fork of the owner has a copy of the pool, and neither its threads nor its workers.
@@ -151,11 +152,8 @@ impl Pump {
     /// Changes the driver from a thread that may not be the leader.
     pub(crate) fn with_driver<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
         let (result, mut effects) = self.change(change);
-        // The leader may sleep on what just changed, and on what comes of the answers.
+        // The leader may sleep on what just changed.
         if self.carry_out(&mut effects) {
-            self.bell.ring();
-        }
-        if self.ask(effects.ask) {
             self.bell.ring();
         }
         result
@@ -179,7 +177,6 @@ impl Pump {
     }
 
     /// Does what must not be done under the lock, and does not take long; tells whether the leader should look again.
-    /// Questions are left.
     fn carry_out(&self, effects: &mut Effects) -> bool {
         for (place, pid) in effects.kill.drain(..) {
             self.commands.kill(place, pid);
@@ -199,24 +196,9 @@ impl Pump {
         if !effects.notify.is_empty() {
             self.unannounced.fetch_sub(1, Ordering::SeqCst);
         }
-        for retry_if in effects.done_with.drain(..) {
-            // What it panics with in the user's `drop` is not ours to tell.
-            let _ = ASKS.with(|asks| asks.during(|| callback::catch(|| drop(retry_if))));
-        }
+        effects.ask.drain(..).for_each(|question| self.queue_question(question));
+        effects.done_with.drain(..).for_each(|retry_if| self.queue_drop(retry_if));
         effects.wake_leader || !effects.notify.is_empty()
-    }
-
-    /// Asks the user's code, which takes as long as it likes; tells whether the leader should look again.
-    fn ask(&self, questions: Vec<Question>) -> bool {
-        if questions.is_empty() {
-            return false;
-        }
-        let ask = |question: Question| ASKS.with(|asks| asks.during(|| question.ask()));
-        let answers: Vec<_> = questions.into_iter().map(ask).collect();
-        let ((), mut effects) =
-            self.change(|driver| answers.into_iter().for_each(|answer| driver.answer(answer)));
-        let has_news = self.carry_out(&mut effects);
-        self.ask(effects.ask) || has_news
     }
 
     fn has_open_jobs(&self) -> bool {
@@ -233,8 +215,7 @@ impl Pump {
                 return true;
             }
             let (progress, mut effects) = self.change(Driver::turn);
-            let news = self.carry_out(&mut effects);
-            let is_busy = self.ask(effects.ask) || progress || news;
+            let is_busy = self.carry_out(&mut effects) || progress;
             lead.turns = lead.turns.wrapping_add(1);
             if is_busy && lead.turns % TURNS != 0 {
                 continue;
@@ -383,10 +364,7 @@ impl Pump {
 impl Engine for Pump {
     fn check_caller(&self) -> Result<(), Error> {
         self.check_owner()?;
-        if ASKS.with(Within::is_on) {
-            return Err(Error::WouldDeadlock { call: "a call to the pool" });
-        }
-        Ok(())
+        questions::check_caller()
     }
 
     fn wait(&self, job: &Job, until: Until, deadline: Option<Instant>) -> bool {
@@ -428,7 +406,8 @@ impl Engine for Pump {
     }
 
     fn cancel(&self, key: JobKey, rest: Rest) -> bool {
-        self.check_caller().is_ok() && self.with_driver(|driver| driver.cancel(key, rest))
+        // It waits for nothing, so a `retry_if` may do it.
+        self.check_owner().is_ok() && self.with_driver(|driver| driver.cancel(key, rest))
     }
 
     fn announce(&self, job: &Job) {

@@ -52,14 +52,28 @@ pub(crate) struct Answer {
 impl Question {
     /// Asks. The pool cannot be used meanwhile.
     pub(crate) fn ask(self) -> Answer {
-        let Self { key, block, attempts, error, retry_if } = self;
         let mut again = false;
-        let error = match callback::catch(|| again = (retry_if.0)(&error)) {
-            Err(caught) => caught.into_error(Some(error)),
-            Ok(()) => error,
-        };
-        Answer { key, block, attempts, error, again }
+        match callback::catch(|| again = (self.retry_if.0)(&self.error)) {
+            Err(caught) => self.answered(false, |error| caught.into_error(Some(error))),
+            Ok(()) => self.answered(again, |error| error),
+        }
     }
+
+    /// Does not ask, because the answer is of no use.
+    pub(crate) fn pass_over(self) -> Answer {
+        self.answered(false, |error| error)
+    }
+
+    fn answered(self, again: bool, into_error: impl FnOnce(Error) -> Error) -> Answer {
+        let Self { key, block, attempts, error, retry_if } = self;
+        drop_caught(retry_if);
+        Answer { key, block, attempts, error: into_error(error), again }
+    }
+}
+
+/// Drops what may be the last of a user's `retry_if`. What that panics with then is not ours to tell.
+pub(crate) fn drop_caught(retry_if: RetryIf) {
+    let _ = callback::catch(|| drop(retry_if));
 }
 
 impl<L: Link> Driver<L> {
@@ -157,6 +171,16 @@ impl<L: Link> Driver<L> {
         self.asked.push((key, block.first));
         self.effects.ask.push(Question { key, block, attempts, error, retry_if });
         true
+    }
+
+    /// Tells whether the answer to a question matters: the job goes on, and may try items again.
+    pub(crate) fn awaits(&mut self, question: &Question) -> bool {
+        self.jobs.get(question.key).is_some_and(|job| !job.gave_up)
+    }
+
+    /// Notes that the `retry_if` of a job that ended was dropped.
+    pub(crate) fn note_dropped(&mut self) {
+        self.undropped -= 1;
     }
 
     /// Does what user code decided about an item.

@@ -469,10 +469,20 @@ fn somebody_drives_until_what_a_dropped_call_left_running_is_answered() {
 }
 
 #[test]
-fn somebody_drives_until_what_only_users_threads_may_drop_is_dropped() {
-    let (mut driver, _fakes) = ready(1, Rules::default());
-    driver.leave_to_user_threads(Vec::new(), vec![RetryIf(Arc::new(|_| true))]);
-    assert!(driver.open_jobs() == 1 && driver.has_more());
-    assert_eq!(driver.take_effects().done_with.len(), 1);
-    assert!(driver.open_jobs() == 0 && !driver.has_more());
+fn a_job_is_not_over_before_what_it_captured_is_dropped_unless_the_pool_ends() {
+    for ends in [false, true] {
+        let (mut driver, _fakes) = ready(1, Rules::default());
+        let extras = Extras { retries: 1, retry_if: Some(RetryIf(Arc::new(|_| true))), ..Extras::default() };
+        let (_, key) =
+            open(&mut driver, JobOptions { extras: Some(Box::new(extras)), ..JobOptions::default() });
+        assert!(driver.cancel(key, Rest::Finishes));
+        assert_eq!(driver.take_effects().done_with.len(), 1);
+        assert_eq!(driver.open_jobs(), 1);
+        if ends {
+            driver.end(Error::Terminated);
+        } else {
+            driver.note_dropped();
+        }
+        assert_eq!(driver.open_jobs(), 0);
+    }
 }

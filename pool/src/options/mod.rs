@@ -258,8 +258,11 @@ impl<'p> Options<'p> {
     /// together with them no more often than that says.
     ///
     /// It is asked about failures in the worker: panics, and values that could not be encoded or decoded there. It runs on
-    /// a thread that drives the pool, so it should be quick; if it uses the pool, it gets [`Error::WouldDeadlock`], and if it panics,
-    /// the item ends as [`Error::CallbackPanicked`]. Without `retries` the call returns [`Error::InvalidOption`].
+    /// a thread of the pool's that does nothing else, one question at a time. While it takes its time, the item has not ended and others that
+    /// failed wait to be asked about; calls, time limits and callbacks go on. If the job ends meanwhile, say by its deadline, its answer counts
+    /// no more. In it no pool can be waited for: calls get [`Error::WouldDeadlock`], those to another pool
+    /// too. If it panics, the item ends as [`Error::CallbackPanicked`]. Without `retries` the call returns
+    /// [`Error::InvalidOption`], and [`Error::Spawn`] if that thread cannot be had.
     ///
     /// # Examples
     ///
@@ -301,6 +304,9 @@ impl<'p> Options<'p> {
         }
         if self.retry_if.is_some() && self.retries == 0 {
             return invalid("retry_if", "say how often with `retries`");
+        }
+        if self.retry_if.is_some() {
+            self.pump.prepare_questions()?;
         }
         let chunk_size = self.chunk_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX));
         Ok(JobOptions { chunk_size, fails_fast: self.fail_fast, extras: self.extras() })

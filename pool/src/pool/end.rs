@@ -75,7 +75,7 @@ impl Pool {
     /// # Errors
     ///
     /// [`Error::StillRunning`] before [`close`](Self::close) or [`terminate`](Self::terminate),
-    /// [`Error::WouldDeadlock`] from a callback or a waker, and the error that ended the pool, if its initializer failed.
+    /// [`Error::WouldDeadlock`] from a callback, a `retry_if` or a waker, and the error that ended the pool, if its initializer failed.
     ///
     /// # Examples
     ///
@@ -166,5 +166,6 @@ impl Drop for Pool {
             background.join_by(Some(deadline));
         }
         self.pump.callbacks().end(deadline);
+        self.pump.end_questions(deadline);
     }
 }

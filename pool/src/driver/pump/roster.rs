@@ -2,8 +2,6 @@
 //!
 //! It does so on its own thread, which no code of the user's may hold up.
 
-use std::sync::atomic::Ordering;
-
 use super::{Pump, lock};
 use crate::driver::Driver;
 use crate::error::Error;
@@ -12,16 +10,10 @@ use crate::supervisor::{Departed, Roster};
 use crate::transport::ring_link::RingLink;
 
 impl Pump {
-    /// Changes the driver, and leaves what is the user's code to whoever leads next.
-    fn with_driver_only<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
+    /// Changes the driver, and sees to it that somebody looks at what comes of that.
+    fn with_driver_and_leader<R>(&self, change: impl FnOnce(&mut Driver<RingLink>) -> R) -> R {
         let (result, mut effects) = self.change(change);
-        let done_with = std::mem::take(&mut effects.done_with);
         self.carry_out(&mut effects);
-        if !effects.ask.is_empty() || !done_with.is_empty() {
-            let mut driver = lock(&self.driver);
-            driver.leave_to_user_threads(effects.ask, done_with);
-            self.open_jobs.store(driver.open_jobs(), Ordering::SeqCst);
-        }
         self.bell.ring();
         self.look_after();
         result
@@ -30,11 +22,11 @@ impl Pump {
 
 impl Roster for Pump {
     fn attach(&self, place: usize, link: RingLink, pid: u32) {
-        self.with_driver_only(|driver| driver.attach(place, link, pid));
+        self.with_driver_and_leader(|driver| driver.attach(place, link, pid));
     }
 
     fn detach(&self, place: usize, ended: &Ended) -> Departed {
-        let detached = self.with_driver_only(|driver| driver.detach(place, ended));
+        let detached = self.with_driver_and_leader(|driver| driver.detach(place, ended));
         Departed {
             was_ready: detached.was_ready,
             was_used: detached.was_used,
@@ -49,7 +41,7 @@ impl Roster for Pump {
     }
 
     fn give_up_if_starting(&self, place: usize) -> bool {
-        self.with_driver_only(|driver| driver.give_up_if_starting(place))
+        self.with_driver_and_leader(|driver| driver.give_up_if_starting(place))
     }
 
     fn wants_worker(&self) -> bool {
@@ -57,6 +49,6 @@ impl Roster for Pump {
     }
 
     fn fail(&self, error: Error) {
-        self.with_driver_only(|driver| driver.end(error));
+        self.with_driver_and_leader(|driver| driver.end(error));
     }
 }
