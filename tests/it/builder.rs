@@ -13,6 +13,7 @@ use crate::support::{Program, processes, start, tasks};
 
 crate::cases![
     zero_workers_are_refused,
+    more_workers_than_any_system_has_processes_are_refused,
     zero_tasks_per_worker_are_refused,
     conditions_that_make_no_sense_are_refused,
     limits_above_those_of_the_program_are_refused,
@@ -22,6 +23,14 @@ crate::cases![
     workers_are_children_of_this_process,
     arguments_of_the_initializer_that_do_not_encode_are_an_error,
 ];
+
+fn more_workers_than_any_system_has_processes_are_refused(method: StartMethod) {
+    for workers in [(4 << 20) + 1, 1_000_000_000_000, usize::MAX] {
+        let error = Pool::builder().start_method(method).workers(workers).build().unwrap_err();
+        assert!(matches!(error, Error::InvalidOption { option: "workers", .. }), "{error:?}");
+        assert!(error.to_string().contains("at most 4194304"), "{error}");
+    }
+}
 
 fn zero_workers_are_refused(method: StartMethod) {
     let error = Pool::builder().start_method(method).workers(0).build().unwrap_err();
@@ -92,7 +101,7 @@ fn variable_sets_the_default_number_of_workers(method: StartMethod) {
 }
 
 fn nonsense_in_the_variable_is_refused(method: StartMethod) {
-    for nonsense in ["", "0", "-1", "many", "1.5", "99999999999999999999999"] {
+    for nonsense in ["", "0", "-1", "many", "1.5", "4194305", "1000000000000", "99999999999999999999999"] {
         Program::new(PROGRAM, "invalid_worker_count", method)
             .env("POOL_WORKERS", nonsense)
             .run()

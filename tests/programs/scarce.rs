@@ -28,6 +28,7 @@ fn main() {
         ("address_space_at_build", []) => address_space_at_build(method),
         ("address_space_for_few_threads", []) => address_space_for_threads(method, 0..32),
         ("address_space_for_some_threads", []) => address_space_for_threads(method, 32..64),
+        ("address_space_for_many_places", []) => address_space_for_many_places(method),
         ("address_space_for_segments", []) => address_space_for_segments(method),
         ("short_files", []) => short_files(method),
         other => panic!("no such scenario: {other:?}"),
@@ -367,6 +368,15 @@ fn are_refused(method: StartMethod, limits: impl IntoIterator<Item = u64>) {
         unlimit(Resource::As);
     }
     drop(hoard);
+    all_work(&start(method, 2));
+}
+
+/// As many as the kernel can number processes.
+fn address_space_for_many_places(method: StartMethod) {
+    let before = Census::take();
+    limit_address_space(256 << 20);
+    refused(&before, builder(method, 4 << 20).build());
+    unlimit(Resource::As);
     all_work(&start(method, 2));
 }
 

@@ -18,11 +18,11 @@ use crate::registry::Registry;
 use crate::share::original::Home;
 use crate::start::{StartMethod, Starter};
 use crate::supervisor::{self, Commands, Places, Spares, Supervisor};
-use crate::sys::process;
 use crate::sys::thread::OwnThread;
+use crate::sys::{memory, process};
 use crate::task::Task;
 use crate::transport::control::Terms;
-use crate::transport::ring_link::ParentBell;
+use crate::transport::ring_link::{ParentBell, RingLink};
 use crate::transport::stock::Stock;
 use crate::worker;
 use conditions::Wanted;
@@ -32,6 +32,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The environment variable that sets the default number of workers.
 const WORKERS_VARIABLE: &str = "POOL_WORKERS";
+
+/// Linux has no more processes than that, whatever it is told: it is what `/proc/sys/kernel/pid_max` may say at most (`PID_MAX_LIMIT`).
+const MOST_WORKERS: usize = 4 << 20;
 
 impl Pool {
     /// Starts a pool with one worker per CPU that this process may use.
@@ -111,7 +114,8 @@ impl PoolBuilder {
     /// Sets the number of workers.
     ///
     /// The default is the environment variable `POOL_WORKERS`, or else the number of CPUs that affinity and cgroup allow
-    /// ([`std::thread::available_parallelism`]). More make sense for tasks that wait.
+    /// ([`std::thread::available_parallelism`]). More make sense for tasks that wait. 0, and more than the 4,194,304 processes
+    /// that the kernel can number, make [`build`](Self::build) return [`Error::InvalidOption`].
     ///
     /// # Examples
     ///
@@ -283,6 +287,9 @@ impl PoolBuilder {
             return Err(invalid("start_timeout", "it must be longer than 0"));
         }
         let conditions = self.wanted.check()?;
+        // Places are taken all at once, and who gets no memory for them ends the program.
+        let places = workers * (Driver::<RingLink>::PLACE + Places::PLACE);
+        memory::probe(places).map_err(|error| Error::spawn("taking memory for so many workers", error))?;
         let rules = Rules {
             initializer: self.initializer.transpose()?,
             finalizer: self.finalizer.transpose()?,
@@ -324,12 +331,19 @@ impl PoolBuilder {
     fn worker_count(&self) -> Result<usize> {
         match self.workers {
             Some(0) => Err(invalid("workers", "it must be at least 1")),
+            Some(workers) if workers > MOST_WORKERS => {
+                let reason = format!("it must be at most {MOST_WORKERS}, as no system has more processes");
+                Err(invalid("workers", &reason))
+            }
             Some(workers) => Ok(workers),
             None => match std::env::var_os(WORKERS_VARIABLE) {
                 None => Ok(thread::available_parallelism().map_or(1, NonZero::get)),
                 Some(text) => match text.to_str().and_then(|text| text.trim().parse().ok()) {
-                    Some(workers) if workers > 0 => Ok(workers),
-                    _ => Err(invalid(WORKERS_VARIABLE, &format!("{text:?} is not a number of at least 1"))),
+                    Some(workers @ 1..=MOST_WORKERS) => Ok(workers),
+                    _ => {
+                        let reason = format!("{text:?} is not a number from 1 to {MOST_WORKERS}");
+                        Err(invalid(WORKERS_VARIABLE, &reason))
+                    }
                 },
             },
         }

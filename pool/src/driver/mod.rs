@@ -126,6 +126,9 @@ pub(crate) struct Driver<L> {
 }
 
 impl<L: Link> Driver<L> {
+    /// Bytes that each worker's place takes.
+    pub(crate) const PLACE: usize = size_of::<Slot<L>>();
+
     pub(crate) fn new(workers: usize, rules: Rules) -> Self {
         Self {
             slots: (0..workers).map(|_| Slot { worker: None }).collect(),

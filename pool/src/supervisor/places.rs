@@ -39,6 +39,9 @@ pub(crate) struct Rules {
 }
 
 impl Places {
+    /// Bytes that each of them takes.
+    pub(crate) const PLACE: usize = size_of::<Slot>();
+
     pub(crate) fn new(count: usize, roster: Arc<dyn Roster>, commands: Arc<Commands>, rules: Rules) -> Self {
         Self { slots: (0..count).map(|_| Slot::empty()).collect(), roster, commands, rules }
     }

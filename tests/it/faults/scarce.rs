@@ -22,6 +22,7 @@ crate::cases![
     a_large_value_for_which_there_is_no_descriptor_fails_alone,
     a_pool_that_may_have_no_memory_is_an_error_and_leaves_nothing,
     a_pool_that_may_have_too_little_memory_for_threads_is_an_error_and_leaves_nothing,
+    a_pool_of_more_workers_than_there_is_memory_for_is_an_error_and_leaves_nothing,
     a_large_value_for_which_there_is_no_memory_fails_alone,
     a_large_value_over_the_limit_on_files_fails_alone,
 ];
@@ -78,6 +79,10 @@ fn a_pool_that_may_have_too_little_memory_for_threads_is_an_error_and_leaves_not
 
 fn a_pool_that_may_have_no_memory_is_an_error_and_leaves_nothing(method: StartMethod) {
     run_with_one_heap("address_space_at_build", method);
+}
+
+fn a_pool_of_more_workers_than_there_is_memory_for_is_an_error_and_leaves_nothing(method: StartMethod) {
+    run("address_space_for_many_places", method);
 }
 
 fn a_large_value_for_which_there_is_no_memory_fails_alone(method: StartMethod) {
