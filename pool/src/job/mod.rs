@@ -67,12 +67,14 @@ impl Delivery {
     /// copy them than to handle them apart.
     fn absorb(&mut self, next: &Results, bytes: &[u8]) -> bool {
         let Delivery::Results { results, body } = self else { return false };
+        // Results may take no bytes at all, and then there is no end to how many fit.
+        let Some(count) = results.count.checked_add(next.count) else { return false };
         let fits = body.len() + bytes.len() <= MOST_ABSORBED
             && results.shape == next.shape
             && results.first + results.count as usize == next.first;
         if fits {
             body.extend_from_slice(bytes);
-            results.count += next.count;
+            results.count = count;
         }
         fits
     }
@@ -379,6 +381,19 @@ mod tests {
         fn drop(&mut self) {
             let _ = self.1.send(self.0.aborted().is_none());
         }
+    }
+
+    #[test]
+    fn results_without_bytes_are_joined_as_far_as_they_can_be_counted() {
+        let few = Results { first: 3, count: 2, shape: Shape::from_raw(0) };
+        let mut many =
+            Delivery::Results { results: Results { count: u32::MAX - 1, ..few }, body: Vec::new() };
+        let after = |delivery: &Delivery| Results { first: 3 + delivery.count(), ..few };
+        assert!(!many.absorb(&after(&many), &[]));
+        assert_eq!(many.count(), u32::MAX as usize - 1);
+        let next = after(&many);
+        assert!(many.absorb(&Results { count: 1, ..next }, &[]));
+        assert_eq!(many.count(), u32::MAX as usize);
     }
 
     #[test]
