@@ -170,7 +170,7 @@
 //! | it runs longer than [`timeout`](Options::timeout) | [`Error::TimedOut`] | its worker is ended and replaced; items behind it go to other workers |
 //! | the job is [cancelled](AsyncResult::cancel) | [`Error::Cancelled`] | the same for its other items; workers that run them are ended |
 //! | a callback panics | [`Error::CallbackPanicked`] from the handle that the callback belongs to | nothing |
-//! | the caller's iterator panics | the panic goes on in the caller | the job is cancelled, the pool works on |
+//! | the caller's iterator panics | the panic goes on in the caller | the job is cancelled, a lazy one when its [`Imap`] is dropped; the pool works on |
 //!
 //! ```
 //! use pool::{pool_task, Error, Exit, Pool};

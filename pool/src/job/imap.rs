@@ -16,7 +16,7 @@ use crate::task::Task;
 /// `next` reads the caller's iterator as far as the pool can take items, waits for the next result and drives the pool
 /// meanwhile. After an item's error iteration goes on; after the pool was terminated it yields that
 /// error once and ends. Dropping the iterator cancels what has not started; what runs goes on, within the limits and the deadline
-/// that the call had.
+/// that the call had. A panic of the caller's iterator goes through `next`, and nothing is lost by it: who catches it may go on.
 ///
 /// # Examples
 ///
