@@ -16,7 +16,7 @@ pub(crate) fn set_up_worker() {
 }
 
 /// Sets what the standard library sets before it executes a program: no handler of this one's can run any more, no signal is
-/// blocked, and a broken pipe ends the process.
+/// blocked, and a broken pipe ends the process. Signals that wait, for the group that it was in, are forgotten.
 pub(crate) fn forget_handlers() {
     for signal in 1..=libc::SIGRTMAX() {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
@@ -25,9 +25,12 @@ pub(crate) fn forget_handlers() {
         // SAFETY: a `sigaction` of zeroes is one: the default.
         let mut action = unsafe { action.assume_init() };
         if known && (action.sa_sigaction != libc::SIG_IGN || signal == libc::SIGPIPE) {
-            action.sa_sigaction = libc::SIG_DFL;
-            // SAFETY: the default action installs no code.
-            unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+            // The first of them is what forgets.
+            for disposition in [libc::SIG_IGN, libc::SIG_DFL] {
+                action.sa_sigaction = disposition;
+                // SAFETY: neither installs code.
+                unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+            }
         }
     }
     set_mask(&empty());
