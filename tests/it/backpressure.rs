@@ -7,7 +7,8 @@ use std::time::Duration;
 use pool::{Error, Pool, StartMethod, pool_task};
 
 use crate::support::{
-    Gate, Log, ask_until, note, peak_bytes, processes, reset_peak, resident_bytes, start, tasks, wait_until,
+    Gate, Log, ask_until, note, pass, peak_bytes, processes, reset_peak, resident_bytes, start, tasks,
+    wait_until,
 };
 
 crate::cases![
@@ -15,6 +16,7 @@ crate::cases![
     no_more_items_are_read_than_the_window_allows,
     a_slow_consumer_holds_up_the_input,
     map_does_not_read_far_ahead_of_the_workers,
+    map_goes_on_however_much_waits_behind_its_first_item,
     map_async_of_nothing_starts_before_all_is_read,
     what_was_read_slowly_does_not_wait_for_the_rest_of_its_chunk,
     somebody_looks_after_items_while_the_next_one_is_read,
@@ -99,6 +101,32 @@ fn map_does_not_read_far_ahead_of_the_workers(method: StartMethod) {
         pool.terminate();
         assert!(map.join().unwrap().is_err());
     });
+}
+
+/// Waits for the gate, if it has a name; notes the number, and returns that many bytes.
+#[pool_task]
+fn bytes_behind(gate: &str, log: &str, len: usize) -> Vec<u8> {
+    if !gate.is_empty() {
+        pass(gate);
+    }
+    note(log, len);
+    vec![7; len]
+}
+
+fn map_goes_on_however_much_waits_behind_its_first_item(method: StartMethod) {
+    let pool = start(method, 2);
+    // In frames, and in segments.
+    for (size, count) in [(16 << 10, 6000), (1 << 20, 100)] {
+        let (log, gate) = (Log::new(), Gate::new());
+        std::thread::scope(|scope| {
+            let items = (0..=count).map(|n| (if n == 0 { gate.path() } else { "" }, log.path(), size));
+            let map = scope.spawn(|| pool.options().chunk_size(1).starmap(bytes_behind, items));
+            wait_until("all others have run", || log.count() == count);
+            gate.open();
+            let results = map.join().unwrap().unwrap();
+            assert!(results.len() == count + 1 && results.iter().all(|result| result.len() == size));
+        });
+    }
 }
 
 /// Its argument takes no bytes, so the log is told otherwise.

@@ -20,6 +20,15 @@ pub(crate) enum Order {
     Completion,
 }
 
+/// How far the input may be read ahead of the results that were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// By so many items, and while no more than [`HELD_BYTES`] wait for the consumer; `None` lets the driver say how many.
+    Window(Option<usize>),
+    /// As far as workers have room, because every result is kept anyway.
+    Unbounded,
+}
+
 /// What a look at the stream yields.
 #[derive(Debug)]
 pub(crate) enum Next {
@@ -44,6 +53,8 @@ pub(crate) struct Stream<'p> {
     feed: Box<dyn Feed + 'p>,
     /// Items read and not yet consumed may be this many; `None` lets the driver decide.
     window: Option<usize>,
+    /// The same of bytes of results.
+    most_held: usize,
     read: usize,
     consumed: usize,
     input_ended: bool,
@@ -61,14 +72,19 @@ impl<'p> Stream<'p> {
         key: JobKey,
         feed: Box<dyn Feed + 'p>,
         order: Order,
-        window: Option<usize>,
+        ahead: Ahead,
     ) -> Self {
+        let (window, most_held) = match ahead {
+            Ahead::Window(window) => (window, HELD_BYTES),
+            Ahead::Unbounded => (Some(usize::MAX), usize::MAX),
+        };
         Self {
             engine,
             job,
             key,
             feed,
             window,
+            most_held,
             read: 0,
             consumed: 0,
             input_ended: false,
@@ -184,7 +200,7 @@ impl<'p> Stream<'p> {
 
     fn window_is_open(&self, window: usize) -> bool {
         let outstanding = self.read - self.consumed;
-        outstanding == 0 || outstanding < window && self.held < HELD_BYTES
+        outstanding == 0 || outstanding < window && self.held < self.most_held
     }
 
     fn put(&mut self, delivery: Delivery) {
@@ -292,7 +308,7 @@ mod tests {
     fn stream(feed: Box<dyn Feed>, wants: bool) -> (Stream<'static>, Arc<Job>) {
         let job = Arc::new(Job::new("echo"));
         let engine = Arc::new(Unending { failed: AtomicUsize::new(0), wants });
-        (Stream::new(engine, job.clone(), JobKey::NONE, feed, Order::Input, None), job)
+        (Stream::new(engine, job.clone(), JobKey::NONE, feed, Order::Input, Ahead::Window(None)), job)
     }
 
     fn index(next: Next) -> Option<usize> {

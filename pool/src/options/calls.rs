@@ -10,7 +10,7 @@ use crate::job::async_result::AsyncResult;
 use crate::job::imap::Imap;
 use crate::job::sink::{self, Gathered};
 use crate::job::source::{self, Fed, Feed, Source};
-use crate::job::stream::{Next, Order, Stream};
+use crate::job::stream::{Ahead, Next, Order, Stream};
 use crate::job::{Demand, Engine, Job, Rest, Until, callback};
 use crate::options::Options;
 use crate::task::{Argument, OneArgument, StarArguments, Task};
@@ -140,7 +140,7 @@ impl<'p> Options<'p> {
     fn gather<T: Task>(&self, _: T, feed: impl Feed) -> Result<Vec<T::Output>> {
         callback::check_waiting("map")?;
         let count = feed.remaining().unwrap_or(0);
-        let mut stream = self.stream::<T>(feed, Order::Input, Some(usize::MAX))?;
+        let mut stream = self.stream::<T>(feed, Order::Input, Ahead::Unbounded)?;
         let mut gathered = Gathered::with_room(count);
         loop {
             match stream.next(None) {
@@ -344,21 +344,16 @@ impl<'p> Options<'p> {
     }
 
     fn lazily<T: Task>(&self, _: T, feed: impl Feed + 'p, order: Order) -> Imap<'p, T::Output> {
-        let stream = self.stream::<T>(feed, order, self.window).unwrap_or_else(|error| {
+        let stream = self.stream::<T>(feed, order, Ahead::Window(self.window)).unwrap_or_else(|error| {
             let (job, key) = Self::refuse(Arc::new(Job::new(T::NAME)), error);
-            Stream::new(self.engine(), job, key, Box::new(source::Nothing), order, Some(1))
+            Stream::new(self.engine(), job, key, Box::new(source::Nothing), order, Ahead::Unbounded)
         });
         Imap::new::<T>(stream)
     }
 
-    fn stream<'s, T: Task>(
-        &self,
-        feed: impl Feed + 's,
-        order: Order,
-        window: Option<usize>,
-    ) -> Result<Stream<'s>> {
+    fn stream<'s, T: Task>(&self, feed: impl Feed + 's, order: Order, ahead: Ahead) -> Result<Stream<'s>> {
         let (job, key) = self.open::<T>()?;
-        Ok(Stream::new(self.engine(), job, key, Box::new(feed), order, window))
+        Ok(Stream::new(self.engine(), job, key, Box::new(feed), order, ahead))
     }
 
     fn open<T: Task>(&self) -> Result<(Arc<Job>, JobKey)> {
