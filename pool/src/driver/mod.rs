@@ -265,9 +265,7 @@ impl<L: Link> Driver<L> {
         if let Some(deadline) = job.deadline() {
             self.timers.clear_deadline(deadline, key);
         }
-        let retry_if = job.take_retry_if();
-        self.undropped += usize::from(retry_if.is_some());
-        self.effects.done_with.extend(retry_if);
+        self.effects.done_with.extend(job.take_retry_if().inspect(|_| self.undropped += 1));
         if job.uses_shares {
             self.release_shares(key);
         }
