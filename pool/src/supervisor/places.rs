@@ -27,6 +27,8 @@ pub(crate) struct Places {
     roster: Arc<dyn Roster>,
     commands: Arc<Commands>,
     pub(crate) rules: Rules,
+    /// All workers are being ended, and so is one that comes only now.
+    is_over: bool,
 }
 
 /// What is asked of workers that come and go.
@@ -43,7 +45,7 @@ impl Places {
     pub(crate) const PLACE: usize = size_of::<Slot>();
 
     pub(crate) fn new(count: usize, roster: Arc<dyn Roster>, commands: Arc<Commands>, rules: Rules) -> Self {
-        Self { slots: (0..count).map(|_| Slot::empty()).collect(), roster, commands, rules }
+        Self { slots: (0..count).map(|_| Slot::empty()).collect(), roster, commands, rules, is_over: false }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -67,7 +69,10 @@ impl Places {
                 Command::Kill(place, pid) => self.slots[place].kill_only(pid),
                 Command::End(place, pid) => self.slots[place].end_only(pid, deadline),
                 Command::Leave(place, pid) => self.slots[place].leave_only(pid, gone_by),
-                Command::Terminate => self.slots.iter_mut().for_each(|slot| slot.terminate(deadline)),
+                Command::Terminate => {
+                    self.is_over = true;
+                    self.slots.iter_mut().for_each(|slot| slot.terminate(deadline));
+                }
             }
         }
         let now = Instant::now();
@@ -99,6 +104,9 @@ impl Places {
         let ready_by = self.limit();
         self.slots[place].occupy(process, ready_by);
         self.roster.attach(place, link, pid);
+        if self.is_over {
+            self.slots[place].terminate(Instant::now() + GRACE);
+        }
     }
 
     /// Notes that no process could be made for a place, for this reason.
@@ -158,9 +166,14 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
     use std::sync::Mutex;
 
     use super::*;
+    use crate::supervisor::Spares;
+    use crate::transport::ring_link::ParentBell;
+    use crate::transport::stock::Stock;
 
     /// A driver's side that only remembers why it failed.
     #[derive(Default)]
@@ -265,5 +278,27 @@ mod tests {
             1,
         );
         assert!(places.is_due(0) && places.slots[0].due(true).is_some());
+    }
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "the place collects it")]
+    fn a_worker_that_comes_after_the_end_is_ended_as_well() {
+        let (mut places, _) = places(1, None);
+        places.commands.terminate();
+        places.attend();
+        let (link, _end) =
+            Spares::new(ParentBell::new().unwrap(), Stock::new(1)).take().expect("a link can be had");
+        let child = Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        places.occupy(0, Process::open(child.id()).unwrap(), link);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let ended = loop {
+            places.slots[0].kill_if_due(Instant::now());
+            if let Some(ended) = places.slots[0].collect() {
+                break ended;
+            }
+            assert!(Instant::now() < deadline, "nobody ends it");
+            std::thread::yield_now();
+        };
+        assert!(matches!(ended.exit, Exit::Signal(SIGTERM | SIGKILL)));
     }
 }
