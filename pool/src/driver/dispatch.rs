@@ -128,14 +128,17 @@ impl<L: Link> Driver<L> {
 
     /// Lets one caller know that its input is wanted, if it is. The others wait on, in their order.
     fn feed_the_hungry(&mut self) {
-        let mut hungry = self.jobs.take_hungry();
-        if let Some(wanted) = hungry.iter().position(|key| self.wants_input(*key)) {
-            if let Some(job) = hungry.remove(wanted).and_then(|key| self.jobs.get(key)) {
+        let mut is_fed = false;
+        for _ in 0..self.jobs.hungry() {
+            let Some(key) = self.jobs.next_hungry() else { break };
+            if is_fed || !self.wants_input(key) {
+                self.jobs.set_hungry(key);
+            } else if let Some(job) = self.jobs.get(key) {
                 job.job.set_news();
                 self.effects.notify.push(job.job.clone());
+                is_fed = true;
             }
         }
-        hungry.into_iter().for_each(|key| self.jobs.set_hungry(key));
     }
 
     /// Tells whether a job that reads its input as it goes should read the next chunk now.

@@ -304,15 +304,18 @@ impl Jobs {
         }
     }
 
-    /// Takes the jobs out whose callers wait for their input to be wanted, the longest wait first.
-    pub(crate) fn take_hungry(&mut self) -> VecDeque<JobKey> {
-        let hungry = std::mem::take(&mut self.hungry);
-        for key in &hungry {
-            if let Some(job) = self.get(*key) {
-                job.is_hungry = false;
-            }
+    /// How many callers wait for their input to be wanted.
+    pub(crate) fn hungry(&self) -> usize {
+        self.hungry.len()
+    }
+
+    /// Takes the job out whose caller has waited for that longest.
+    pub(crate) fn next_hungry(&mut self) -> Option<JobKey> {
+        let key = self.hungry.pop_front()?;
+        if let Some(job) = self.get(key) {
+            job.is_hungry = false;
         }
-        hungry
+        Some(key)
     }
 }
 
