@@ -27,6 +27,7 @@ macro_rules! modules {
 }
 
 modules! {
+    allocations
     async_result
     backpressure
     builder

@@ -15,6 +15,7 @@ const PROGRAM_WITH_MAIN: &str = env!("CARGO_BIN_EXE_program_with_main");
 /// One with two tasks of one name.
 const PROGRAM_WITH_TWINS: &str = env!("CARGO_BIN_EXE_program_with_twins");
 
+mod allocations;
 mod async_result;
 mod backpressure;
 mod builder;

@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::frame::{FrameHeader, Kind, Status};
 use crate::id::{JobKey, TaskId};
 use crate::job::block::Block;
+use crate::job::few::Few;
 use crate::job::{Job, Rest, Results, sink};
 use crate::share::original::Home;
 use crate::transport::link::{Corrupt, Held, Link};
@@ -65,7 +66,7 @@ pub(crate) struct Rules {
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// Jobs with news.
-    pub(crate) notify: Vec<Arc<Job>>,
+    pub(crate) notify: Few<Arc<Job>>,
     /// Places and process ids of workers that are of no more use.
     pub(crate) kill: Vec<(usize, u32)>,
     /// The same of workers that are to be ended gently first.

@@ -65,9 +65,8 @@ pub(super) fn chunks_of(size: u32) -> JobOptions {
 
 /// What a job was delivered: (index, value or error), sorted.
 pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
-    let (one, more) = job.take();
     let mut all = Vec::new();
-    for delivery in one.into_iter().chain(more) {
+    for delivery in job.take() {
         match delivery {
             Delivery::Large { .. } => unreachable!("links in memory have no segments"),
             Delivery::Failed { index, error } => all.push((index, Err(error.to_string()))),
@@ -88,14 +87,13 @@ pub(super) fn delivered(job: &Job) -> Vec<(usize, Result<u8, String>)> {
 
 /// How many items have been delivered and not taken.
 pub(super) fn delivered_count(job: &Job) -> usize {
-    let (one, more) = job.take();
-    let all: Vec<_> = one.into_iter().chain(more).collect();
+    let all: Vec<_> = job.take().into_iter().collect();
     let count = all.iter().map(Delivery::count).sum();
     for delivery in all {
         match delivery {
             Delivery::Large { index, held } => job.deliver_large(index, held),
             Delivery::Failed { index, error } => job.deliver_failure(index, *error),
-            Delivery::Results { results, mut body } => job.deliver(results, &mut body),
+            Delivery::Results { results, body } => job.deliver(results, &mut body.to_vec()),
         }
     }
     count
@@ -371,7 +369,7 @@ fn the_end_ends_every_job() {
     let jobs: Vec<_> = (0..10).map(|_| numbers(&mut driver, 10, chunks_of(1)).0).collect();
     driver.end(Error::Terminated);
     assert!(jobs.iter().all(|job| job.is_settled() && matches!(job.aborted(), Some(Error::Terminated))));
-    assert_eq!(driver.take_effects().notify.len(), 10);
+    assert_eq!(driver.take_effects().notify.iter().count(), 10);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::body::{Batch, Items, Shape, Taken};
+use crate::job::few::{FEW, few};
 use crate::share::original::Original;
 use crate::share::sending::Used;
 use crate::transport::stock::Loan;
@@ -22,9 +23,10 @@ pub(crate) struct Block {
     end: usize,
 }
 
-/// A million single items should not pay for two allocations each, and a large one not for a copy.
+/// The usual single item should not pay for an allocation, others not for two, and a large one not for a copy.
 #[derive(Clone, Debug)]
 enum Payload {
+    Few([u8; FEW]),
     Small(Arc<[u8]>),
     Large(Arc<Vec<u8>>),
     /// A single item that lies where workers can read it.
@@ -52,7 +54,8 @@ impl Block {
         let Taken { count, shape, start, bytes } = batch.take();
         let size = bytes.len() - start;
         if size < LARGE {
-            let payload = Payload::Small(Arc::from(&bytes[start..]));
+            let items = &bytes[start..];
+            let payload = few(items).map_or_else(|| Payload::Small(Arc::from(items)), Payload::Few);
             bytes.clear();
             Self { first, count, shape, payload, shares: None, start: 0, end: size }
         } else {
@@ -93,6 +96,7 @@ impl Block {
 
     pub(crate) fn bytes(&self) -> Bytes<'_> {
         let all = match &self.payload {
+            Payload::Few(bytes) => &bytes[..],
             Payload::Small(bytes) => &bytes[..],
             Payload::Large(bytes) => &bytes[..],
             Payload::Lent(loan) => return Bytes::Lent(loan),

@@ -7,13 +7,15 @@
 pub(crate) mod async_result;
 pub(crate) mod block;
 pub(crate) mod callback;
+pub(crate) mod few;
 pub(crate) mod imap;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stream;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
@@ -24,12 +26,18 @@ use crate::error::Error;
 use crate::id::JobKey;
 use crate::transport::link::Held;
 use block::Block;
+use few::{Few, FewBytes};
+
+thread_local! {
+    /// A job that is over, for the next one that this thread waits for.
+    static SPARE: Cell<Option<Arc<Job>>> = const { Cell::new(None) };
+}
 
 /// What ended: results of consecutive items as bytes, or one item that failed outside its worker.
 #[derive(Debug)]
 pub(crate) enum Delivery {
     /// A body of outcomes.
-    Results { results: Results, body: Vec<u8> },
+    Results { results: Results, body: FewBytes },
     /// The result of this item, where its worker put it.
     Large { index: usize, held: Held },
     /// This item has no bytes.
@@ -73,7 +81,7 @@ impl Delivery {
             && results.shape == next.shape
             && results.first + results.count as usize == next.first;
         if fits {
-            body.extend_from_slice(bytes);
+            body.append(bytes);
             results.count = count;
         }
         fits
@@ -82,7 +90,7 @@ impl Delivery {
     /// Bytes held.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Delivery::Results { body, .. } => body.capacity(),
+            Delivery::Results { body, .. } => body.size(),
             Delivery::Large { held, .. } => held.len(),
             Delivery::Failed { .. } => size_of::<Error>(),
         }
@@ -99,21 +107,9 @@ pub(crate) struct Job {
 
 #[derive(Default)]
 struct State {
-    /// The usual job has one item; only others pay for a vector.
-    one: Option<Delivery>,
-    more: Vec<Delivery>,
+    delivered: Few<Delivery>,
     aborted: Option<Box<Error>>,
     waiting: Option<Box<Waiting>>,
-}
-
-impl State {
-    fn push(&mut self, delivery: Delivery) {
-        if self.one.is_none() && self.more.is_empty() {
-            self.one = Some(delivery);
-        } else {
-            self.more.push(delivery);
-        }
-    }
 }
 
 /// Who wants to know.
@@ -146,6 +142,23 @@ impl Job {
         }
     }
 
+    /// A job in the memory of one that this thread is [done with](Self::put_by), if there is one.
+    pub(crate) fn spare(task: &'static str) -> Arc<Self> {
+        // A thread that ends may have none any more.
+        let mut spare = SPARE.try_with(Cell::take).ok().flatten();
+        match spare.as_mut().and_then(Arc::get_mut) {
+            Some(job) => *job = Self::new(task),
+            // Whoever notified of it may have it still.
+            None => spare = None,
+        }
+        spare.unwrap_or_else(|| Arc::new(Self::new(task)))
+    }
+
+    /// Keeps the memory of a job whose results were taken.
+    pub(crate) fn put_by(job: Arc<Self>) {
+        let _ = SPARE.try_with(|spare| spare.set(Some(job)));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing below panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,24 +166,23 @@ impl Job {
 
     /// Driver: hands an item over that has no bytes. Whoever waits learns it from [`notify`](Self::notify).
     pub(crate) fn deliver_failure(&self, index: usize, error: Error) {
-        self.state().push(Delivery::Failed { index, error: Box::new(error) });
+        self.state().delivered.push(Delivery::Failed { index, error: Box::new(error) });
         self.news.store(true, Ordering::Release);
     }
 
     /// Driver: hands a large result over; the same.
     pub(crate) fn deliver_large(&self, index: usize, held: Held) {
-        self.state().push(Delivery::Large { index, held });
+        self.state().delivered.push(Delivery::Large { index, held });
         self.news.store(true, Ordering::Release);
     }
 
     /// Driver: hands results over; the same. May leave `body` as it is, to be used again.
     pub(crate) fn deliver(&self, results: Results, body: &mut Vec<u8>) {
         let mut state = self.state();
-        let State { one, more, .. } = &mut *state;
-        let last = more.last_mut().or(one.as_mut());
-        if !last.is_some_and(|last| last.absorb(&results, body)) {
-            let body = if body.len() < MOST_ABSORBED { body.to_vec() } else { std::mem::take(body) };
-            state.push(Delivery::Results { results, body });
+        if !state.delivered.last_mut().is_some_and(|last| last.absorb(&results, body)) {
+            let is_kept = body.len() < MOST_ABSORBED;
+            let body = if is_kept { body[..].into() } else { FewBytes::Apart(std::mem::take(body)) };
+            state.delivered.push(Delivery::Results { results, body });
         }
         drop(state);
         self.news.store(true, Ordering::Release);
@@ -220,11 +232,10 @@ impl Job {
     }
 
     /// Takes what has been delivered.
-    pub(crate) fn take(&self) -> (Option<Delivery>, Vec<Delivery>) {
+    pub(crate) fn take(&self) -> Few<Delivery> {
         // Cleared first: what comes in between is news again.
         self.news.store(false, Ordering::Release);
-        let mut state = self.state();
-        (state.one.take(), std::mem::take(&mut state.more))
+        std::mem::take(&mut self.state().delivered)
     }
 
     /// The error that ended the job as a whole.
@@ -365,7 +376,7 @@ pub(crate) trait Engine: Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc};
+    use std::sync::mpsc;
     use std::task::Wake;
 
     use super::*;
@@ -387,7 +398,7 @@ mod tests {
     fn results_without_bytes_are_joined_as_far_as_they_can_be_counted() {
         let few = Results { first: 3, count: 2, shape: Shape::from_raw(0) };
         let mut many =
-            Delivery::Results { results: Results { count: u32::MAX - 1, ..few }, body: Vec::new() };
+            Delivery::Results { results: Results { count: u32::MAX - 1, ..few }, body: (&[][..]).into() };
         let after = |delivery: &Delivery| Results { first: 3 + delivery.count(), ..few };
         assert!(!many.absorb(&after(&many), &[]));
         assert_eq!(many.count(), u32::MAX as usize - 1);
@@ -403,6 +414,22 @@ mod tests {
         job.abort(Error::Terminated);
         job.take();
         assert!(Until::News.holds(&job) && Until::Settled.holds(&job));
+    }
+
+    #[test]
+    fn a_job_that_is_over_lends_its_memory_to_the_next_unless_somebody_has_it() {
+        let job = Job::spare("first");
+        job.abort(Error::Closed);
+        let place = Arc::as_ptr(&job);
+        Job::put_by(job);
+        let job = Job::spare("second");
+        assert!(Arc::as_ptr(&job) == place && job.task == "second");
+        assert!(!job.is_settled() && !job.has_news() && job.aborted().is_none());
+        let kept = job.clone();
+        Job::put_by(job);
+        kept.settle();
+        let job = Job::spare("third");
+        assert!(!Arc::ptr_eq(&job, &kept) && !job.is_settled());
     }
 
     #[test]

@@ -112,9 +112,8 @@ fn undecodable<T: Task>(index: usize, source: CodecError) -> Error {
 
 /// The result of a job of one item.
 pub(crate) fn collect_one<T: Task>(job: &Job) -> Result<T::Output> {
-    let (one, _) = job.take();
     let mut outcome = None;
-    match one {
+    match job.take().into_iter().next() {
         Some(delivery) => unpack::<T>(delivery, |result| outcome = Some(result)),
         None => outcome = job.aborted().map(Err),
     }
@@ -123,11 +122,11 @@ pub(crate) fn collect_one<T: Task>(job: &Job) -> Result<T::Output> {
 
 /// The results of a settled job in input order, or the error of the lowest index.
 pub(crate) fn collect_all<T: Task>(job: &Job) -> Result<Vec<T::Output>> {
-    let (one, more) = job.take();
-    let count = one.iter().chain(&more).map(Delivery::count).sum();
+    let delivered = job.take();
+    let count = delivered.iter().map(Delivery::count).sum();
     let mut gathered = Gathered::with_room(count);
     let mut order = InOrder::default();
-    one.into_iter().chain(more).for_each(|delivery| order.put(delivery));
+    delivered.into_iter().for_each(|delivery| order.put(delivery));
     while let Some(delivery) = order.next_even_after_a_gap() {
         gathered.add::<T>(delivery);
     }
@@ -209,7 +208,7 @@ mod tests {
     use crate::body::Shape;
 
     fn delivery(first: usize, count: u32) -> Delivery {
-        Delivery::Results { results: Results { first, count, shape: Shape::Entries }, body: Vec::new() }
+        Delivery::Results { results: Results { first, count, shape: Shape::Entries }, body: (&[][..]).into() }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reads the caller's items and encodes them, a chunk at a time, on the caller's thread.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -18,6 +19,11 @@ use crate::transport::stock::{Draft, Loan, Stock};
 const SLOW: Duration = Duration::from_millis(1);
 /// Items between two glances at the clock, at the most. The first ones are more often looked at.
 const GLANCE: u32 = 64;
+
+thread_local! {
+    /// Where this thread encodes the only item of a job.
+    static ALONE: Cell<Batch> = Cell::default();
+}
 
 /// What comes next of a job's input.
 #[derive(Debug)]
@@ -208,7 +214,8 @@ pub(crate) fn encode_one<T: Task>(
     stock: Option<&Stock>,
 ) -> Result<Block, Error> {
     let encoding = Encoding::enter(pool, Used::new());
-    let mut batch = Batch::default();
+    // A thread that ends may have none any more; and while one encodes, its item may do so for another pool.
+    let mut batch = ALONE.try_with(Cell::take).unwrap_or_default();
     let mut draft = stock.map(Stock::draft);
     let encoded = catch_unwind(AssertUnwindSafe(|| match &mut draft {
         Some(draft) => encode::<T>(args, &mut batch, draft),
@@ -224,6 +231,7 @@ pub(crate) fn encode_one<T: Task>(
                 Some(loan) => Block::lent(0, loan),
                 None => Block::take(0, &mut batch),
             };
+            let _ = ALONE.try_with(|alone| alone.set(batch));
             Ok(match encoding.leave() {
                 Some((used, _)) => block.using(&used),
                 None => block,

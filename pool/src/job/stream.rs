@@ -118,9 +118,9 @@ impl<'p> Stream<'p> {
             }
             // First of all: what was delivered before the job was settled is then taken below.
             let settled = self.job.is_settled();
-            let (one, more) = self.job.take();
-            let nothing = one.is_none() && more.is_empty();
-            one.into_iter().chain(more).for_each(|delivery| self.put(delivery));
+            let delivered = self.job.take();
+            let nothing = delivered.is_empty();
+            delivered.into_iter().for_each(|delivery| self.put(delivery));
             self.feed_while_wanted(deadline);
             if let Some(delivery) = self.take_next() {
                 return Next::Delivery(delivery);

@@ -36,9 +36,11 @@ impl<'p> Options<'p> {
     /// ```
     pub fn apply<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> Result<T::Output> {
         callback::check_waiting("apply")?;
-        let (job, _) = self.submit(task, args);
+        let (job, _) = self.submit(Job::spare(T::NAME), task, args);
         self.pump.wait(&job, Until::Settled, None);
-        sink::collect_one::<T>(&job)
+        let result = sink::collect_one::<T>(&job);
+        Job::put_by(job);
+        result
     }
 
     /// [`Pool::apply_async`](crate::Pool::apply_async) with these options. What they forbid is in the handle.
@@ -53,14 +55,13 @@ impl<'p> Options<'p> {
     /// # Ok::<(), pool::Error>(())
     /// ```
     pub fn apply_async<'a, T: Task>(&self, task: T, args: T::Args<'a>) -> AsyncResult<T::Output> {
-        let (job, key) = self.submit(task, args);
+        let (job, key) = self.submit(Arc::new(Job::new(T::NAME)), task, args);
         self.pump.look_after();
         AsyncResult::new(self.handle(), job, key, sink::collect_one::<T>)
     }
 
     /// Hands a job of one item over; what is wrong with it is in the job.
-    fn submit<T: Task>(&self, _: T, args: T::Args<'_>) -> (Arc<Job>, JobKey) {
-        let job = Arc::new(Job::new(T::NAME));
+    fn submit<T: Task>(&self, job: Arc<Job>, _: T, args: T::Args<'_>) -> (Arc<Job>, JobKey) {
         let options = match self.job_options() {
             Ok(options) => options,
             Err(error) => return Self::refuse(job, error),
