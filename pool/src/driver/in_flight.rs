@@ -342,10 +342,10 @@ impl InFlight {
         Some(Due { job: front.job, number: front.number, done: front.done, has_queued })
     }
 
-    /// Takes everything out, because the worker died; `running` is the item that it was at. Whatever was begun may have
-    /// had effects, so it is not begun again.
-    pub(crate) fn lose(&mut self, running: Running) -> Lost {
-        let is_possible = self.is_possible(running);
+    /// Takes everything out, because the worker died; `running` is the item that it was at, or, `was_halted`, that it was at when it was
+    /// halted, after which it began none. Whatever was begun may have had effects, so it is not begun again.
+    pub(crate) fn lose(&mut self, running: Running, was_halted: bool) -> Lost {
+        let is_possible = self.is_possible(running, was_halted);
         let mut lost = Lost::default();
         let mut is_first = true;
         for chunk in self.chunks.drain(..).filter(|chunk| chunk.recall != Recall::Taken) {
@@ -378,9 +378,11 @@ impl InFlight {
     }
 
     /// Tells whether a worker that keeps to the protocol can have been there when it died.
-    fn is_possible(&self, running: Running) -> bool {
+    fn is_possible(&self, running: Running, was_halted: bool) -> bool {
         let Some(due) = self.chunks.front() else { return true };
         match running.chunk.wrapping_sub(due.number as u32) as i32 {
+            // It went on to answer what it was to skip.
+            ..0 if was_halted => true,
             -1 => due.done == 0 && running.begun() <= self.last_count,
             ahead => usize::try_from(ahead)
                 .ok()

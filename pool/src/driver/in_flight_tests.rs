@@ -58,15 +58,29 @@ fn answers_that_were_not_asked_for_are_corrupt() {
 fn only_the_running_item_is_lost_and_what_is_behind_it_is_not_started() {
     let mut in_flight = with_chunks(&[4, 2]);
     in_flight.complete(&answer(1, 0, 1), false).unwrap();
-    let lost = in_flight.lose(begun(1, 1));
+    let lost = in_flight.lose(begun(1, 1), false);
     assert_eq!(started(&lost), [101]);
     let rest: Vec<_> = lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect();
     assert_eq!(rest, [(102, 2), (104, 2)]);
 }
 
 #[test]
+fn a_halted_worker_that_answered_what_it_was_to_skip_has_begun_nothing_after_that() {
+    for was_halted in [true, false] {
+        let mut in_flight = with_chunks(&[1, 1, 4]);
+        in_flight.complete(&answer(1, 0, 1), false).unwrap();
+        assert!(in_flight.recall_front(|_, _| true).is_some());
+        assert!(in_flight.complete(&answer(2, 0, 1), true).unwrap().is_none());
+        let lost = in_flight.lose(begun(1, 0), was_halted);
+        // One that was not halted would have said that it came to the second.
+        assert_eq!(lost.started.is_empty(), was_halted);
+        assert_eq!(lost.unstarted.len(), usize::from(was_halted));
+    }
+}
+
+#[test]
 fn no_item_that_was_begun_is_begun_again_even_if_its_result_could_not_be_read() {
-    let lost = with_chunks(&[5]).lose(begun(1, 2));
+    let lost = with_chunks(&[5]).lose(begun(1, 2), false);
     assert_eq!(started(&lost), [100, 101, 102]);
     assert_eq!(
         lost.unstarted.iter().map(|(_, block)| (block.first, block.count)).collect::<Vec<_>>(),
@@ -79,7 +93,7 @@ fn a_worker_that_dies_between_items_loses_none() {
     let mut in_flight = with_chunks(&[2, 2]);
     in_flight.complete(&answer(1, 0, 1), false).unwrap();
     // It had finished item 0, the last one that it said it was running.
-    let lost = in_flight.lose(begun(1, 0));
+    let lost = in_flight.lose(begun(1, 0), false);
     assert_eq!(started(&lost), []);
     assert_eq!(lost.unstarted.iter().map(|(_, block)| block.count).sum::<u32>(), 3);
 }
@@ -118,7 +132,7 @@ fn a_worker_that_dies_after_the_chunk_that_was_due_was_taken_back_loses_nothing_
     for said in [Running::default(), begun(7, 0)] {
         let mut in_flight = with_chunks(&[2]);
         in_flight.recall_front(|_, _| true).expect("it was not begun");
-        let lost = in_flight.lose(said);
+        let lost = in_flight.lose(said, false);
         assert_eq!((started(&lost), lost.unstarted.len()), (vec![], 0));
     }
 }
@@ -139,15 +153,15 @@ fn a_chunk_that_was_asked_back_too_late_is_run_or_comes_back_by_its_answer() {
 fn what_was_taken_back_is_not_lost_with_its_worker() {
     let mut in_flight = with_chunks(&[1, 2]);
     in_flight.recall_half(|_, _| true);
-    let lost = in_flight.lose(Running::default());
+    let lost = in_flight.lose(Running::default(), false);
     assert_eq!((started(&lost), lost.unstarted.len()), (vec![], 1));
 }
 
 #[test]
 fn chunks_that_the_worker_came_past_are_not_begun_again_even_if_nothing_of_them_could_be_read() {
-    let lost = with_chunks(&[2, 1, 3]).lose(begun(3, 0));
+    let lost = with_chunks(&[2, 1, 3]).lose(begun(3, 0), false);
     assert_eq!(started(&lost), [100, 101, 102, 103]);
-    let lost = with_chunks(&[2, 1]).lose(not_begun(2, 0));
+    let lost = with_chunks(&[2, 1]).lose(not_begun(2, 0), false);
     assert_eq!((started(&lost), lost.unstarted.len()), (vec![100, 101], 1));
 }
 
@@ -156,16 +170,16 @@ fn a_worker_that_says_the_impossible_may_have_begun_all_of_the_chunk_that_was_du
     for impossible in
         [begun(0, 0), begun(1, 3), begun(3, 0), begun(u32::MAX, 0), not_begun(0, 1), not_begun(1 << 31, 0)]
     {
-        let lost = with_chunks(&[3, 2]).lose(impossible);
+        let lost = with_chunks(&[3, 2]).lose(impossible, false);
         assert_eq!(started(&lost), [100, 101, 102], "{impossible:?}");
         assert_eq!(lost.unstarted.len(), 1);
     }
     let mut in_flight = with_chunks(&[3]);
     in_flight.complete(&answer(1, 0, 1), false).unwrap();
-    assert_eq!(started(&in_flight.lose(Running::default())), [101, 102]);
+    assert_eq!(started(&in_flight.lose(Running::default(), false)), [101, 102]);
     let mut in_flight = with_chunks(&[1, 1]);
     in_flight.complete(&answer(1, 0, 1), false).unwrap();
-    assert_eq!(started(&in_flight.lose(begun(1, 1))), [101]);
+    assert_eq!(started(&in_flight.lose(begun(1, 1), false)), [101]);
 }
 
 #[test]
@@ -173,16 +187,16 @@ fn a_worker_between_two_chunks_has_begun_neither() {
     for said in [begun(1, 0), not_begun(1, 1), not_begun(2, 0)] {
         let mut in_flight = with_chunks(&[1, 2]);
         in_flight.complete(&answer(1, 0, 1), false).unwrap();
-        assert_eq!(started(&in_flight.lose(said)), []);
+        assert_eq!(started(&in_flight.lose(said, false)), []);
     }
 }
 
 #[test]
 fn an_item_that_a_halted_worker_said_it_would_not_begin_is_not_lost() {
-    let lost = with_chunks(&[3]).lose(not_begun(1, 0));
+    let lost = with_chunks(&[3]).lose(not_begun(1, 0), false);
     assert_eq!((started(&lost), lost.unstarted[0].1.count), (vec![], 3));
     // The two before it were begun, and nothing is known of them.
-    let lost = with_chunks(&[3]).lose(not_begun(1, 2));
+    let lost = with_chunks(&[3]).lose(not_begun(1, 2), false);
     assert_eq!((started(&lost), lost.unstarted[0].1.count), (vec![100, 101], 1));
 }
 
@@ -195,6 +209,7 @@ fn an_item_whose_end_was_told_is_known_in_its_answer_and_when_its_worker_dies() 
     assert_eq!(in_flight.complete(&answer(1, 2, 1), false).unwrap().unwrap().decided, Some(0));
     let mut in_flight = with_chunks(&[4]);
     in_flight.decide(begun(1, 2));
-    let decided: Vec<_> = in_flight.lose(begun(1, 2)).started.iter().map(|begun| begun.is_decided).collect();
+    let decided: Vec<_> =
+        in_flight.lose(begun(1, 2), false).started.iter().map(|begun| begun.is_decided).collect();
     assert_eq!(decided, [false, false, true]);
 }

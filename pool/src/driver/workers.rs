@@ -171,7 +171,7 @@ impl<L: Link> Driver<L> {
         }
         // What a halted worker said after that it did not mean.
         let running = worker.sentence.map_or_else(|| worker.link.running(), |sentence| sentence.running);
-        let lost = worker.in_flight.lose(running);
+        let lost = worker.in_flight.lose(running, worker.sentence.is_some());
         self.requeue(lost.unstarted);
         let last = lost.started.len().saturating_sub(1);
         let begun = lost.started.into_iter().enumerate();
