@@ -122,6 +122,9 @@ impl fmt::Display for ExitReport {
 /// The panic that ended a process, where it could not be caught: in a program that is built with `panic = "abort"`, in
 /// a destructor during another panic, or at the border to a function of another language.
 ///
+/// It is the last one of the item whose process was aborted: if the task caught it and was aborted for another reason, it is told
+/// all the same.
+///
 /// # Examples
 ///
 /// ```

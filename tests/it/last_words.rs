@@ -13,7 +13,7 @@ crate::cases![
     a_payload_that_is_no_string_is_told_as_such,
     a_caught_panic_is_not_told_of_an_item_that_dies_later,
     a_panic_is_not_told_of_a_death_by_another_cause,
-    a_caught_panic_is_not_told_of_an_abort_in_the_same_item,
+    a_caught_panic_is_told_as_the_last_one_of_an_item_that_aborts,
 ];
 
 /// How the worker ended and what it said.
@@ -180,7 +180,7 @@ fn catches_and_aborts() {
     tasks::end_process("abort");
 }
 
-fn a_caught_panic_is_not_told_of_an_abort_in_the_same_item(method: StartMethod) {
-    let error = start(method, 1).apply(catches_and_aborts, ()).unwrap_err();
-    assert_eq!(lost(error), (Exit::Signal(6), None));
+fn a_caught_panic_is_told_as_the_last_one_of_an_item_that_aborts(method: StartMethod) {
+    let panic = told(start(method, 1).apply(catches_and_aborts, ()).unwrap_err());
+    assert_eq!(panic.message, "handled");
 }

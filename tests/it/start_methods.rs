@@ -37,6 +37,7 @@ crate::cases![
     a_program_that_ignores_its_children_works,
     closed_standard_streams_do_no_harm,
     a_long_path_for_temporary_files_works_or_is_told,
+    an_empty_name_for_temporary_files_is_the_current_directory,
     a_missing_directory_for_temporary_files_works_or_is_told,
     a_directory_for_temporary_files_that_is_not_utf_8_works_or_is_told,
 ];
@@ -204,6 +205,9 @@ fn a_program_with_raised_rights_is_not_executed_again(method: StartMethod) {
     let program = Program::new(copy.to_str().unwrap(), "has_raised_rights", method).arg(log.path());
     program.as_user(65534).run().expect_success();
     assert_eq!(log.lines(), ["main"]);
+    let log = Log::new();
+    Program::new(PROGRAM, "has_lowered_rights", method).arg(log.path()).run().expect_success();
+    assert_eq!(log.lines(), ["main"]);
 }
 
 #[pool_task]
@@ -261,6 +265,10 @@ fn a_directory_for_temporary_files_that_is_not_utf_8_works_or_is_told(method: St
     assert_eq!(ended.status.success(), method == StartMethod::Fork, "{}", ended.stderr);
     assert!(ended.status.success() || ended.stderr.contains("TMPDIR is not UTF-8"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("pool-supervisor"), "no thread of ours panicked: {}", ended.stderr);
+}
+
+fn an_empty_name_for_temporary_files_is_the_current_directory(method: StartMethod) {
+    Program::new(PROGRAM, "builds", method).env("TMPDIR", "").run().expect_success();
 }
 
 fn a_missing_directory_for_temporary_files_works_or_is_told(method: StartMethod) {

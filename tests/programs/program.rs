@@ -22,6 +22,7 @@ fn main() {
         ("prints_and_forgets", []) => prints_and_forgets(method),
         ("uses_the_terminal", []) => uses_the_terminal(method),
         ("has_raised_rights", [log]) => has_raised_rights(method, log),
+        ("has_lowered_rights", [log]) => has_lowered_rights(method, log),
         ("partial_line", []) => partial_line(method),
         ("panics", []) => panics(method),
         ("panicking_callback", []) => panicking_callback(method),
@@ -221,6 +222,20 @@ fn has_raised_rights(method: StartMethod, log: &str) {
     note(log, "main");
     // SAFETY: it has no preconditions.
     assert_ne!(unsafe { libc::getauxval(libc::AT_SECURE) }, 0, "it is not where such programs are forbidden");
+    is_not_executed(method);
+}
+
+/// It could have them back, and what it executes is told that it has them.
+fn has_lowered_rights(method: StartMethod, log: &str) {
+    note(log, "main");
+    // SAFETY: it takes a number.
+    assert_eq!(unsafe { libc::seteuid(65534) }, 0);
+    is_not_executed(method);
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::seteuid(0) }, 0);
+}
+
+fn is_not_executed(method: StartMethod) {
     match Pool::builder().start_method(method).workers(1).build() {
         Ok(pool) if method == StartMethod::Fork => assert_eq!(pool.apply(tasks::square, (3,)).unwrap(), 9),
         Err(Error::InvalidOption { option: "start_method", reason }) => {

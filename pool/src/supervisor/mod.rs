@@ -114,7 +114,8 @@ impl Supervisor {
         loop {
             let wants_workers = self.places.attend();
             for place in 0..self.places.count() {
-                if wants_workers && self.places.is_due(place) {
+                // It may be over by now.
+                if wants_workers && self.places.is_due(place) && self.roster.wants_worker() {
                     self.fill(place);
                 }
             }

@@ -12,6 +12,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::process::{Pid, WaitOptions};
+
 use crate::sys::process::{self, Process};
 use crate::sys::signals;
 
@@ -65,11 +67,11 @@ pub(crate) fn own_program(name: &str, value: &str, inherited: BorrowedFd<'_>) ->
     let error = io::Error::last_os_error();
     drop(blocked);
     let Ok(pid @ 1..) = u32::try_from(pid) else { return Err(error) };
-    let process = Process::open_executed(pid)?;
     match plan.errno.load(Ordering::Relaxed) {
-        0 => Ok(process),
+        0 => Process::open_executed(pid),
         errno => {
-            process.kill_family();
+            // It has ended, or is about to. If it is nobody's to collect, this fails.
+            let _ = rustix::process::waitpid(Pid::from_raw(pid as i32), WaitOptions::empty());
             Err(io::Error::from_raw_os_error(errno))
         }
     }
@@ -86,6 +88,7 @@ extern "C" fn become_program(plan: *mut libc::c_void) -> libc::c_int {
     // SAFETY: it points to the plan of the thread that waits meanwhile, and nobody changes that but for its atomic.
     let plan = unsafe { &*plan.cast::<Plan>() };
     process::lead_own_group();
+    let mut errno = libc::ESRCH;
     if process::die_with_parent(plan.parent) {
         // SAFETY: both are descriptors, and this process's table of them is its own.
         unsafe { libc::dup2(plan.stdin, libc::STDIN_FILENO) };
@@ -97,8 +100,8 @@ extern "C" fn become_program(plan: *mut libc::c_void) -> libc::c_int {
         let (arguments, environment) = (plan.arguments.as_ptr(), plan.environment.as_ptr());
         // SAFETY: both lists end with a null pointer, and so do their strings, which live as long as the plan.
         unsafe { libc::execve(OWN_PROGRAM.as_ptr(), arguments, environment) };
+        errno = io::Error::last_os_error().raw_os_error().unwrap_or(errno);
     }
-    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    plan.errno.store(if errno == 0 { libc::ESRCH } else { errno }, Ordering::Relaxed);
+    plan.errno.store(errno, Ordering::Relaxed);
     process::exit_at_once(127)
 }

@@ -266,10 +266,13 @@ pub(crate) fn thread_count() -> io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
 }
 
-/// Tells whether the kernel gave this program rights that its user lacks (set-user-id and the like).
+/// Tells whether this program has rights that its user lacks: from the kernel (set-user-ID and the like), or because it took
+/// another user's for a while. What it executes is told so, too.
 pub(crate) fn has_raised_rights() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
     // SAFETY: `getauxval` reads a table that the kernel made and has no preconditions.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    let is_told = unsafe { libc::getauxval(libc::AT_SECURE) != 0 };
+    is_told || geteuid() != getuid() || getegid() != getgid()
 }
 
 /// Ends this process without running handlers that were registered in another one.

@@ -15,10 +15,12 @@ pub(crate) fn set_up_worker() {
     set_mask(&empty());
 }
 
-/// Sets what the standard library sets before it executes a program: no handler of this one's can run any more, no signal is
+/// Sets what the standard library sets before it executes a program: no handler of this one's can run any more, no signal but SIGABRT is
 /// blocked, and a broken pipe ends the process. Signals that wait, for the group that it was in, are forgotten.
 pub(crate) fn forget_handlers() {
-    for signal in 1..=libc::SIGRTMAX() {
+    // The C library has a lock for this one, and the memory is not this process's own. Whoever aborts unblocks it.
+    let but_abort = |signal: &libc::c_int| *signal != libc::SIGABRT;
+    for signal in (1..=libc::SIGRTMAX()).filter(but_abort) {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: it writes one `sigaction`, or nothing where it fails.
         let known = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } == 0;
@@ -33,7 +35,10 @@ pub(crate) fn forget_handlers() {
             }
         }
     }
-    set_mask(&empty());
+    let mut rest = empty();
+    // SAFETY: the set is ours.
+    unsafe { libc::sigaddset(&raw mut rest, libc::SIGABRT) };
+    set_mask(&rest);
 }
 
 fn ignore(signal: libc::c_int) {

@@ -206,7 +206,7 @@ impl Door {
     /// Opens one that has no name in the file system any more: whoever has, or inherits, the descriptor of the
     /// [`Knocker`] finds it.
     pub(crate) fn open() -> io::Result<(Self, Knocker)> {
-        check_directory(&std::path::absolute(std::env::temp_dir())?)?;
+        check_directory(&std::env::current_dir()?.join(std::env::temp_dir()))?;
         let (server, name) = IpcOneShotServer::new()?;
         let caller = socket::Caller::new(&name);
         let _ = fs::remove_file(&name);

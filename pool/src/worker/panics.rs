@@ -34,8 +34,9 @@ pub(crate) fn install_hook(words: LastWords) {
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         let aborts = message == IN_DESTRUCTOR || message == AT_BORDER;
         let is_ours = RUNS_AN_ITEM.get();
-        // Of other panics, nobody knows here whether they end the process.
-        if aborts || cfg!(panic = "abort") {
+        // A panic of another thread concerns the item only if it ends the process. One of the item's own may, too, without a word:
+        // where it would have to unwind through what cannot be unwound.
+        if is_ours || aborts || cfg!(panic = "abort") {
             // If two threads panic at once, one speaks for both.
             if let Ok(words) = words.try_lock() {
                 match if aborts { what_ends(&message) } else { None } {
